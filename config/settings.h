@@ -1,0 +1,183 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "protocol/base/secret.h"
+
+/// The configuration as plain values: everything resolved (defaults inherited, secrets read, addresses
+/// split), nothing left to interpret. Made by config/load.h; immutable once made; shared by pointer.
+namespace holdfast::config {
+
+using std::chrono::milliseconds;
+
+enum class Protocol { postgres, mysql };
+enum class LogFormat { logfmt, json };
+enum class LogThreshold { debug, info, warn, error };
+
+/// Where to listen or connect: a host and port, or the path of a Unix socket (then host is empty).
+struct Endpoint {
+    std::string host;  // a name, an IPv4 or IPv6 address without brackets
+    uint16_t port = 0;
+    std::string unix_path;
+
+    bool is_unix() const { return !unix_path.empty(); }
+    bool operator==(const Endpoint&) const = default;
+};
+
+struct Keepalive {
+    milliseconds idle{30'000};
+    milliseconds interval{5'000};
+    int count = 3;
+};
+
+struct Health {
+    milliseconds interval{1'000};
+    milliseconds fast{100};  // while anything is in doubt
+    milliseconds timeout{1'000};
+    int fall = 2;
+    int rise = 2;
+};
+
+/// TLS towards clients. Without cert and key a self-signed pair is made at start.
+enum class ClientTlsMode { disable, prefer, require };
+struct ClientTls {
+    ClientTlsMode mode = ClientTlsMode::prefer;
+    std::string cert_file;
+    std::string key_file;
+    std::string client_ca_file;  // set: client certificates are asked for and checked against it
+};
+
+/// TLS towards servers, in libpq's words.
+enum class ServerTlsMode { disable, allow, prefer, require, verify_ca, verify_full };
+struct ServerTls {
+    ServerTlsMode mode = ServerTlsMode::prefer;
+    std::string ca_file;
+    std::string server_name;  // SNI and the name to verify; empty: the server's host
+    bool direct = false;      // sslnegotiation=direct: TLS from the first byte (PostgreSQL 17+)
+};
+
+enum class ListenerRole { automatic, primary, replica, tcp };
+enum class ClientAuth { automatic, scram, md5, password, cert, trust };  // automatic: what the secret allows
+
+struct Listener {
+    std::vector<Endpoint> listen;
+    ListenerRole role = ListenerRole::automatic;
+    ClientTls tls;
+    std::vector<std::string> allow;  // CIDR blocks; empty: everyone
+    ClientAuth auth = ClientAuth::automatic;
+    int line = 0;
+};
+
+enum class Promotable { yes, never };
+struct Server {
+    std::string name;
+    Endpoint address;
+    uint32_t weight = 100;
+    Promotable promote = Promotable::yes;
+    int line = 0;
+    bool operator==(const Server& o) const { return name == o.name && address == o.address; }
+};
+
+/// The account that health checks, password look-ups and catalog reads use.
+struct Service {
+    std::string user;
+    Secret password;
+    std::string database = "postgres";
+};
+
+enum class PoolMode { session, transaction };
+struct Pool {
+    PoolMode mode = PoolMode::session;
+    uint32_t max_connections = 100;  // to each server, for each user and database
+    milliseconds idle_timeout{60'000};  // an unused server connection is closed after this
+};
+
+enum class Consistency { eventual, session, primary };
+enum class Balance { least_outstanding, round_robin, random };
+enum class PrimaryReads { never, fallback, always };
+enum class RuleTarget { primary, replica };
+
+/// All given conditions must hold; each is a regular expression that must match the whole value
+/// (for `sql` and `comment`: a part of it; case does not count in `sql`).
+struct Rule {
+    std::optional<std::string> user;
+    std::optional<std::string> database;
+    std::optional<std::string> application_name;
+    std::optional<std::string> sql;
+    std::optional<std::string> comment;
+    RuleTarget to = RuleTarget::primary;
+    int line = 0;
+};
+
+struct Routing {
+    Consistency consistency = Consistency::session;
+    milliseconds max_lag_time{5'000};
+    uint64_t max_lag_bytes = 64ULL * 1024 * 1024;
+    Balance balance = Balance::least_outstanding;
+    PrimaryReads primary_reads = PrimaryReads::fallback;
+    std::vector<Rule> rules;
+};
+
+enum class FailoverMode { follow, manual, promote };
+enum class NoPrimary { read_only, reject };
+struct Failover {
+    FailoverMode mode = FailoverMode::follow;
+    milliseconds wait{30'000};
+    NoPrimary no_primary = NoPrimary::read_only;
+};
+
+struct Cluster {
+    std::string name;
+    Protocol protocol = Protocol::postgres;
+    std::vector<Server> servers;
+    std::vector<Listener> listeners;
+    std::optional<Service> service;
+    ServerTls server_tls;
+    Pool pool;
+    Routing routing;
+    Failover failover;
+    Health health;
+    milliseconds connect_timeout{2'000};
+    milliseconds login_timeout{60'000};  // a client's, from accept to its first ReadyForQuery; 0: none
+    milliseconds tcp_user_timeout{15'000};
+    Keepalive keepalive;
+    int line = 0;
+};
+
+/// An account that the servers' own tables can't provide. Exactly one secret is set.
+struct User {
+    std::string name;
+    std::string cluster;  // empty: every cluster
+    Secret password;        // plain text
+    Secret scram_verifier;  // SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>
+    Secret md5_hash;        // md5<32 hex digits>
+    int line = 0;
+};
+
+struct Proxy {
+    LogThreshold log_level = LogThreshold::info;
+    LogFormat log_format = LogFormat::logfmt;
+    uint32_t max_clients = 10'000;
+    milliseconds drain_timeout{60'000};
+};
+
+struct Admin {
+    std::optional<Endpoint> listen;  // HTTP: /healthz, /metrics
+    std::string socket;              // the same on a Unix socket; empty: none
+    Secret token;
+};
+
+struct Settings {
+    std::string file;  // where it was read
+    Proxy proxy;
+    Admin admin;
+    std::vector<Cluster> clusters;
+    std::vector<User> users;
+};
+
+}  // namespace holdfast::config

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+/// Every bound of the program, each with its reason. Sizes are bytes.
+namespace holdfast::limits {
+
+using namespace std::chrono_literals;
+
+/// PostgreSQL's own cap on a startup packet (MAX_STARTUP_PACKET_LENGTH).
+inline constexpr uint32_t postgres_startup_packet_bytes_max = 10'000;
+/// Password, SASL and GSS tokens: PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH, which lets cloud tokens pass.
+inline constexpr uint32_t postgres_auth_message_bytes_max = 65'535;
+/// PostgreSQL's MaxAllocSize less the length word: no server accepts or makes a longer message.
+inline constexpr uint32_t postgres_message_bytes_max = 0x3fffffff;
+/// A server's message that must be understood whole (ErrorResponse, ParameterStatus, …). Longer ones of a
+/// kind that may be long are streamed unread; longer ones of the others are a lying server.
+inline constexpr uint32_t postgres_server_message_collected_bytes_max = 65'536;
+/// Statements up to this length are collected and classified; longer ones stream to the primary.
+inline constexpr uint32_t statement_classified_bytes_max = 262'144;
+/// What a session keeps of a statement so that it can be run again on another server.
+inline constexpr size_t statement_retained_bytes_max = 262'144;
+/// An extended-protocol batch is routed as a whole while its bytes fit here; a longer one goes to the primary.
+inline constexpr size_t batch_collected_bytes_max = 65'536;
+/// Prepared statements' texts and settings that one session may have replayed on other servers.
+inline constexpr size_t session_state_bytes_max = 16'777'216;
+/// Nesting of parentheses and comments that the lexer follows; deeper statements are "unparsable".
+inline constexpr int sql_nesting_max = 1'000;
+
+/// One read takes at most this much from a socket.
+inline constexpr size_t read_chunk_bytes = 131'072;
+/// Reading from one side stops when the other side's queue passes the high mark, until the low mark.
+inline constexpr size_t write_queue_high_bytes = 262'144;
+inline constexpr size_t write_queue_low_bytes = 65'536;
+
+static_assert(batch_collected_bytes_max <= statement_retained_bytes_max, "a collected batch can be run again");
+static_assert(statement_classified_bytes_max <= statement_retained_bytes_max, "a classified read can be run again");
+static_assert(write_queue_low_bytes < write_queue_high_bytes);
+
+/// A login's messages that wait for a password look-up or a server: beyond that the client is lying.
+inline constexpr size_t login_buffered_bytes_max = 131'072;
+static_assert(postgres_auth_message_bytes_max < login_buffered_bytes_max);
+
+}  // namespace holdfast::limits
