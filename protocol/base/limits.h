@@ -43,4 +43,13 @@ static_assert(write_queue_low_bytes < write_queue_high_bytes);
 inline constexpr size_t login_buffered_bytes_max = 131'072;
 static_assert(postgres_auth_message_bytes_max < login_buffered_bytes_max);
 
+/// A SCRAM message from a client: PostgreSQL's PG_MAX_SASL_MESSAGE_LENGTH.
+inline constexpr uint32_t postgres_sasl_message_bytes_max = 1'024;
+/// What a server may make of its SCRAM challenge: no real one comes near, and each byte is the server's word.
+inline constexpr size_t scram_nonce_bytes_max = 1'024;
+inline constexpr size_t scram_salt_bytes_max = 1'024;
+/// PBKDF2 rounds that a server or a stored verifier may ask for: about half a second of one core. PostgreSQL's
+/// default is 4,096.
+inline constexpr uint32_t scram_iterations_max = 1'000'000;
+
 }  // namespace holdfast::limits
