@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "protocol/base/clock.h"
@@ -42,6 +43,8 @@ struct ServerView {
 
     /// May take reads now: a replica that is up, follows this cluster's primary and is within max_lag.
     bool readable = false;
+
+    bool operator==(const ServerView&) const = default;
 };
 
 /// One cluster as the topology believes it to be. Immutable; a new one is published at every change that
@@ -64,6 +67,7 @@ struct View {
     const ServerView* find(ServerId id) const {
         return id.value >= 1 && id.value <= servers.size() ? &servers[id.value - 1] : nullptr;
     }
+    bool operator==(const View&) const = default;
 };
 
 /// What the data path saw of a server before any probe could: each triggers immediate probes.
@@ -75,5 +79,10 @@ enum class Hint {
     role_changed,        // the server reported another in_hot_standby than the view has
     not_answering,       // a statement is overdue
 };
+
+/// The words used in logs and metrics.
+std::string_view to_string(ServerState state);
+std::string_view to_string(ServerRole role);
+std::string_view to_string(Hint hint);
 
 }  // namespace holdfast::health

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/settings.h"
+#include "health/event_loop.h"
+#include "health/prober.h"
+#include "health/topology.h"
+#include "protocol/base/log.h"
+
+namespace holdfast::health {
+
+/// Watches the servers of one cluster: probes each of them all the time, feeds what they say to the
+/// topology, and publishes what the topology makes of it. Owned by the cluster's part of the engine; must not
+/// outlive the loop, the log or whoever `on_view` reaches. Destroying it ends its probes.
+class Monitor {
+public:
+    /// `on_view` is called with each changed view (also when only positions changed), never from inside
+    /// start() or hint() but for a hint that changes the view at once; it may call hint() and must not
+    /// destroy the monitor.
+    Monitor(const config::Cluster& cluster, EventLoop& loop, std::unique_ptr<Prober> prober, Log& log,
+            std::function<void(const View&)> on_view);
+    ~Monitor();
+    Monitor(const Monitor&) = delete;
+    Monitor& operator=(const Monitor&) = delete;
+
+    /// Begins to probe: all servers at once.
+    void start();
+    /// What the data path saw of a server. Probes all servers now; unknown ids are ignored.
+    void hint(ServerId server, Hint what);
+
+    const View& view() const { return topology_.view(); }
+    /// Whether every server has answered, or failed to, at least once.
+    bool first_round_done() const { return topology_.first_round_done(); }
+
+private:
+    struct Target {
+        config::Server server;
+        ServerId id;
+        bool in_flight = false;
+        bool again = false;  // a hint came while a probe was in flight
+        TimePoint started_at{};
+        std::unique_ptr<Watch> timeout;
+        std::unique_ptr<Watch> next;  // the timer for the next probe
+    };
+
+    void probe(Target& target);
+    void probe_soon(Target& target);
+    void finish(Target& target, const Observation& observation);
+    void schedule(Target& target);
+    Duration jittered(Duration interval);
+    void publish(bool changed);
+    void log_changes(const View& before, const View& after);
+
+    std::string cluster_name_;
+    config::Health settings_;
+    EventLoop& loop_;
+    Log& log_;
+    std::function<void(const View&)> on_view_;
+    Topology topology_;
+    View published_;
+    std::vector<Target> targets_;
+    uint64_t jitter_state_;
+    std::unique_ptr<Prober> prober_;  // last: its callbacks reach into the rest
+};
+
+}  // namespace holdfast::health

@@ -1,0 +1,118 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/settings.h"
+#include "health/lag.h"
+#include "health/observation.h"
+#include "health/view.h"
+
+namespace holdfast::health {
+
+/// What is believed of a cluster, and why: a pure state machine from observations and hints to a View. It
+/// has no clock and no socket; whoever drives it (monitor.h, the simulation, tests) brings the time, which
+/// must not run backwards.
+///
+/// The rules:
+/// - A server that says it is out of recovery on a higher timeline than the known primary's is the primary
+///   from that moment. Any other writable server is quarantined. Two writable servers on one timeline: the
+///   current one stays; if there is none, nobody is chosen.
+/// - The first choice waits until every server was tried once, so that an old primary which answers first
+///   is not believed.
+/// - The primary is withheld (View::primary is empty) as soon as there is proof that it does not serve
+///   (refused, shut down, in recovery) or a hint that it may not; a probe sent after that which finds it out
+///   of recovery gives it back. One that is merely slow stays primary until `fall` probes failed.
+/// - While there is no primary, replicas of the last known timeline stay readable and their lag stands still.
+class Topology {
+public:
+    explicit Topology(const config::Cluster& cluster, TimePoint now = {});
+
+    /// Takes in the result of a probe. One that was sent before the last one taken in of the same server is
+    /// dropped. Returns whether the view changed (positions and sampling times count).
+    bool observe(const Observation& observation, TimePoint now);
+    /// Takes in what the data path saw. Returns whether the view changed.
+    bool hint(ServerId server, Hint what, TimePoint now);
+    /// Lets time pass: notices servers that nothing was heard of for too long. Returns whether the view
+    /// changed.
+    bool tick(TimePoint now);
+
+    const View& view() const { return view_; }
+    /// Whether every server has answered, or failed to, at least once.
+    bool first_round_done() const;
+    /// Whether something is undecided, so that probes should come at the fast interval: no primary, or a
+    /// server that is starting, rising or suspect.
+    bool in_doubt() const;
+
+private:
+    /// Whether a server answers; what it answers is judged apart.
+    enum class Life { unseen, rising, up, suspect, down };
+
+    struct Member {
+        std::string name;
+        bool promotable = true;
+        Life life = Life::unseen;
+        bool has_result = false;
+        int good_in_a_row = 0;
+        int bad_in_a_row = 0;
+        TimePoint last_sent_at{};
+        TimePoint last_result_at{};
+        /// The newest successful observation; empty before the first.
+        std::optional<Observation> facts;
+        uint32_t timeline = 0;  // the highest that the standby showed since it was last down
+        std::optional<Duration> lag;
+        std::optional<uint64_t> lag_bytes;
+        std::string failure;      // why the last probe failed; empty: it did not
+        bool refused = false;     // … in a way that proves that it does not serve
+        bool unreadable = false;  // … or that only says that we can't see its facts
+        bool stale = false;       // nothing was heard of it for too long
+        /// A hint that no later probe has answered yet, and whether it casts doubt on serving at all.
+        std::optional<TimePoint> hinted_at;
+        Hint hinted = Hint::connection_lost;
+        bool withheld_by_hint = false;
+        int false_alarms = 0;  // hints that a probe disproved, lately
+        TimePoint last_false_alarm{};
+    };
+
+    Member* find(ServerId id);
+    size_t index_of(const Member& member) const { return static_cast<size_t>(&member - members_.data()); }
+    bool is_holder(const Member& member) const { return holder_ && index_of(member) == *holder_; }
+
+    void take_success(Member& member, const Observation& observation);
+    void take_failure(Member& member, const Observation& observation);
+    void answer_hint(Member& member, const Observation& observation, TimePoint now);
+
+    // Who is the primary (election.cc).
+    bool is_ours(const Member& member) const;
+    bool says_writable(const Member& member) const;
+    bool is_fenced(const Member& member) const;
+    bool serves_as_primary(const Member& member) const;
+    void settle_identity();
+    void settle_holder();
+    void accept(const Member& member);
+    size_t count_writable() const;
+
+    // What the view says of it (topology.cc).
+    bool refresh(TimePoint now);
+    ServerView describe(const Member& member) const;
+    void describe_replica(const Member& member, ServerView& out) const;
+    std::string doubt_of(const Member& member) const;
+    void measure(Member& member);
+    std::optional<ServerId> choose_candidate(const View& next) const;
+
+    config::Health health_;
+    Duration max_lag_time_;
+    uint64_t max_lag_bytes_;
+    std::vector<Member> members_;
+    /// The last server believed to be the primary, whether it serves now or not, and its timeline.
+    std::optional<size_t> holder_;
+    uint32_t timeline_ = 0;
+    uint64_t system_identifier_ = 0;
+    LagSamples samples_;
+    View view_;
+};
+
+}  // namespace holdfast::health
