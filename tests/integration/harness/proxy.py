@@ -1,0 +1,167 @@
+"""The proxy under test: a configuration, a process, its log and metrics."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import urllib.request
+
+import psycopg
+
+from . import toml
+from .metrics import Metrics
+from .ports import free_port
+from .postgres import PASSWORDS, SERVICE_PASSWORD
+from .processes import memory
+from .waiting import wait_until
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+BINARY = pathlib.Path(os.environ.get("HOLDFAST_BINARY", ROOT / "build/release/holdfast"))
+
+FAST_HEALTH = {"interval": "500ms", "fast": "50ms", "timeout": "1s", "fall": 2, "rise": 1}
+
+
+def settings_for(cluster, port, admin_port, listener=None, listeners=None, users=None, proxy=None, **overrides):
+    """The configuration as a dict. `overrides` are keys of the cluster, e.g. failover={"wait": "2s"}."""
+    shop = {
+        "protocol": "postgres",
+        "service": {"user": "holdfast", "password": SERVICE_PASSWORD},
+        "servers": [{"name": server.name, "address": f"127.0.0.1:{server.port}"} for server in cluster.servers],
+        "health": dict(FAST_HEALTH),
+        "listener": listeners or [{"listen": [f"127.0.0.1:{port}", f"[::1]:{port}"], **(listener or {})}],
+    }
+    for key, value in overrides.items():
+        if value is None:
+            shop.pop(key, None)
+        else:
+            shop[key] = value
+    settings = {"proxy": {"log_level": "debug" if os.environ.get("HOLDFAST_DEBUG") else "info", **(proxy or {})},
+                "admin": {"listen": f"127.0.0.1:{admin_port}"},
+                "cluster": {"shop": shop}}
+    if users:
+        settings["user"] = users
+    return settings
+
+
+class Endpoint:
+    """Where a test's clients connect: the proxy, or (HOLDFAST_DIRECT=1) the primary itself."""
+
+    def __init__(self, port, host="127.0.0.1"):
+        self.host = host
+        self.port = port
+
+    def options(self, user="app", dbname="shop", **more):
+        password = PASSWORDS.get(user)
+        return {"host": self.host, "port": self.port, "user": user, "dbname": dbname,
+                **({"password": password} if password else {}), "connect_timeout": 20, **more}
+
+    def connect(self, autocommit=True, **options):
+        """A psycopg 3 connection."""
+        return psycopg.connect(autocommit=autocommit, **self.options(**options))
+
+    def conninfo(self, **options):
+        return psycopg.conninfo.make_conninfo(**self.options(**options))
+
+    def environment(self, **options):
+        """Variables for libpq's own programs."""
+        wanted = self.options(**options)
+        names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "dbname": "PGDATABASE",
+                 "password": "PGPASSWORD", "sslmode": "PGSSLMODE"}
+        return {**os.environ, "PGCONNECT_TIMEOUT": "20",
+                **{variable: str(wanted[name]) for name, variable in names.items() if name in wanted}}
+
+
+class Direct(Endpoint):
+    """No proxy at all: shows what a test expects of PostgreSQL itself."""
+
+    def __init__(self, cluster):
+        super().__init__(cluster.primary.port)
+
+    def stop(self):
+        pass
+
+    def log_tail(self):
+        return ""
+
+
+class Proxy(Endpoint):
+    """A running proxy; `settings` is what settings_for() makes, for the test to change before start()."""
+
+    def __init__(self, folder, cluster, **options):
+        super().__init__(free_port())
+        self.admin_port = free_port()
+        self.cluster = cluster
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.config = self.folder / "holdfast.toml"
+        self.log = self.folder / "holdfast.log"
+        self.settings = settings_for(cluster, self.port, self.admin_port, **options)
+        self.process = None
+        self.environment_of_process = dict(os.environ)
+
+    def write_config(self):
+        self.config.write_text(toml.dump(self.settings))
+        self.config.chmod(0o600)
+
+    def start(self, wait_servers=True):
+        self.write_config()
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen([BINARY, "run", "--config", self.config], stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log, env=self.environment_of_process)
+        wait_until(self.is_healthy, "the proxy answers /healthz", 15)
+        if wait_servers:
+            self.wait_servers_up()
+        return self
+
+    def is_healthy(self):
+        if self.process.poll() is not None:
+            raise RuntimeError(f"the proxy ended with {self.process.returncode}:\n{self.log_tail()}")
+        return self.get("/healthz")[0] == 200
+
+    def wait_servers_up(self, names=None, timeout=15):
+        """Until every server that runs (or those named) is up in the proxy's eyes."""
+        names = names or [server.name for server in self.cluster.servers if server.is_running()]
+        wait_until(lambda: all(self.metrics().state_of(name) == "up" for name in names),
+                   f"the proxy sees {names} up", timeout, interval=0.02)
+
+    def wait_state(self, server, state, timeout=15):
+        wait_until(lambda: self.metrics().state_of(server.name) == state, f"{server} is {state}", timeout,
+                   interval=0.02)
+
+    def stop(self):
+        """SIGTERM; a proxy that does not leave with 0 fails the test."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise AssertionError("the proxy did not leave within 10 s of SIGTERM") from None
+        code, self.process = self.process.returncode, None
+        assert code == 0, f"the proxy left with {code}:\n{self.log_tail()}"
+
+    def is_running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def get(self, path):
+        """GET on the admin listener: (status, text)."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def metrics(self):
+        return Metrics(self.get("/metrics")[1])
+
+    def memory(self, field="VmRSS"):
+        return memory(self.process.pid, field)
+
+    def log_text(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def log_tail(self, lines=60):
+        return "\n".join(self.log_text().splitlines()[-lines:])
