@@ -26,7 +26,8 @@ public:
     virtual std::unique_ptr<Watch> after(Duration delay, std::function<void()> on_due) = 0;
     /// Calls `on_ready` whenever `descriptor` is ready (level-triggered). Does not own the descriptor: end
     /// the watch before it is closed.
-    virtual std::unique_ptr<Watch> watch(int descriptor, Readiness readiness, std::function<void()> on_ready) = 0;
+    virtual std::unique_ptr<Watch> watch(int descriptor, Readiness readiness,
+                                         std::function<void()> on_ready) = 0;
     /// Resolves a host name off the loop; numeric addresses too. Yields numeric addresses, at least one, or
     /// an error that names the host.
     virtual std::unique_ptr<Watch> resolve(const std::string& host,

@@ -24,9 +24,9 @@ public:
     /// The newest position known; zero when there is none.
     Position newest() const { return samples_.empty() ? Position{} : samples_.back().position; }
 
-    /// How far behind a replica is that had replayed up to `replayed` when asked at `asked_at`: the age, then,
-    /// of the newest known position of the primary that it has replayed; zero when it has replayed all that
-    /// was known by then. Empty: it is behind everything known.
+    /// How far behind a replica is that had replayed up to `replayed` when asked at `asked_at`: the age,
+    /// then, of the newest known position of the primary that it has replayed; zero when it has replayed all
+    /// that was known by then. Empty: it is behind everything known.
     std::optional<Duration> lag(Position replayed, TimePoint asked_at) const;
 
 private:

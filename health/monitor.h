@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,9 +20,8 @@ namespace holdfast::health {
 /// outlive the loop, the log or whoever `on_view` reaches. Destroying it ends its probes.
 class Monitor {
 public:
-    /// `on_view` is called with each changed view (also when only positions changed), never from inside
-    /// start() or hint() but for a hint that changes the view at once; it may call hint() and must not
-    /// destroy the monitor.
+    /// `on_view` is called with each changed view (also when only positions changed), from the loop or from
+    /// inside hint(). The view lives until it returns. It may call hint() and must not destroy the monitor.
     Monitor(const config::Cluster& cluster, EventLoop& loop, std::unique_ptr<Prober> prober, Log& log,
             std::function<void(const View&)> on_view);
     ~Monitor();
@@ -50,6 +50,8 @@ private:
 
     void probe(Target& target);
     void probe_soon(Target& target);
+    void probe_all_soon();
+    void give_up(Target& target);
     void finish(Target& target, const Observation& observation);
     void schedule(Target& target);
     Duration jittered(Duration interval);
@@ -63,6 +65,7 @@ private:
     std::function<void(const View&)> on_view_;
     Topology topology_;
     View published_;
+    std::optional<ServerId> last_primary_;  // for the log
     std::vector<Target> targets_;
     uint64_t jitter_state_;
     std::unique_ptr<Prober> prober_;  // last: its callbacks reach into the rest

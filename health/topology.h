@@ -62,46 +62,61 @@ private:
         TimePoint last_result_at{};
         /// The newest successful observation; empty before the first.
         std::optional<Observation> facts;
-        uint32_t timeline = 0;  // the highest that the standby showed since it was last down
+        /// The highest that it showed as a standby since it was last down: a standby whose WAL receiver is
+        /// gone falls back to what its control file says, which is older.
+        uint32_t standby_timeline = 0;
         std::optional<Duration> lag;
         std::optional<uint64_t> lag_bytes;
         std::string failure;      // why the last probe failed; empty: it did not
-        bool refused = false;     // … in a way that proves that it does not serve
-        bool unreadable = false;  // … or that only says that we can't see its facts
+        bool must_prove = false;  // it was seen not to serve, and no success has come since
+        bool unreadable = false;  // it lives, but its facts can't be had
+        bool rival = false;       // it was writable, without being believed, while the primary served
         bool stale = false;       // nothing was heard of it for too long
-        /// A hint that no later probe has answered yet, and whether it casts doubt on serving at all.
+        /// The oldest and the newest hint that no later probe has answered yet.
         std::optional<TimePoint> hinted_at;
+        TimePoint hinted_again_at{};
         Hint hinted = Hint::connection_lost;
         bool withheld_by_hint = false;
-        int false_alarms = 0;  // hints that a probe disproved, lately
+        /// Hints that a probe disproved lately.
+        int false_alarms = 0;
         TimePoint last_false_alarm{};
     };
 
     Member* find(ServerId id);
     size_t index_of(const Member& member) const { return static_cast<size_t>(&member - members_.data()); }
+    ServerId id_of(size_t index) const { return ServerId{index + 1}; }
     bool is_holder(const Member& member) const { return holder_ && index_of(member) == *holder_; }
 
     void take_success(Member& member, const Observation& observation);
     void take_failure(Member& member, const Observation& observation);
     void answer_hint(Member& member, const Observation& observation, TimePoint now);
+    static bool casts_doubt(const Member& member, Hint what, TimePoint now);
+    bool update(TimePoint now);
 
-    // Who is the primary (election.cc).
+    // Who is the primary: election.cc.
     bool is_ours(const Member& member) const;
     bool says_writable(const Member& member) const;
-    bool is_fenced(const Member& member) const;
+    bool is_on_old_timeline(const Member& member) const;
     bool serves_as_primary(const Member& member) const;
     void settle_identity();
     void settle_holder();
-    void accept(const Member& member);
+    void choose_first_holder();
+    void challenge_holder();
+    void accept(Member& member);
     size_t count_writable() const;
 
-    // What the view says of it (topology.cc).
-    bool refresh(TimePoint now);
-    ServerView describe(const Member& member) const;
+    // What the view says of it: describe.cc.
+    View describe(TimePoint now) const;
+    ServerView describe_server(const Member& member) const;
+    void describe_writable(const Member& member, ServerView& out) const;
     void describe_replica(const Member& member, ServerView& out) const;
+    ServerRole role_of(const Member& member) const;
     std::string doubt_of(const Member& member) const;
-    void measure(Member& member);
     std::optional<ServerId> choose_candidate(const View& next) const;
+
+    // Lag: topology.cc.
+    void measure(Member& member);
+    void measure_all(const Member& observed);
 
     config::Health health_;
     Duration max_lag_time_;

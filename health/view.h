@@ -14,7 +14,7 @@ namespace holdfast::health {
 
 /// Whether a server answers, and how well.
 enum class ServerState {
-    starting,     // not probed successfully since start, or rising again (fewer than `rise` good probes)
+    starting,  // not probed successfully since start, or rising again (fewer than `rise` good probes)
     up,
     suspect,      // a probe or the data path just failed, fewer than `fall` times: no new work if others can
     down,         // `fall` probes in a row failed
@@ -36,10 +36,10 @@ struct ServerView {
     /// the probe that reported it was sent.
     Position position;
     TimePoint position_sampled_at{};
-    std::optional<Duration> lag;         // nullopt: unknown
-    std::optional<uint64_t> lag_bytes;   // nullopt: unknown
-    uint32_t timeline = 0;               // 0: unknown
-    int server_version = 0;              // as in PostgreSQL's server_version_num; 0: unknown
+    std::optional<Duration> lag;        // nullopt: unknown
+    std::optional<uint64_t> lag_bytes;  // nullopt: unknown
+    uint32_t timeline = 0;              // 0: unknown
+    int server_version = 0;             // as in PostgreSQL's server_version_num; 0: unknown
 
     /// May take reads now: a replica that is up, follows this cluster's primary and is within max_lag.
     bool readable = false;
@@ -61,7 +61,7 @@ struct View {
     /// The newest primary position, and when the probe that saw it was sent.
     Position primary_position;
     TimePoint primary_position_sampled_at{};
-    bool split_brain = false;  // two servers of this cluster are writable
+    bool split_brain = false;         // two servers of this cluster are writable
     std::vector<ServerView> servers;  // in the configuration's order; servers[i].id.value == i + 1
 
     const ServerView* find(ServerId id) const {
@@ -72,12 +72,12 @@ struct View {
 
 /// What the data path saw of a server before any probe could: each triggers immediate probes.
 enum class Hint {
-    connection_lost,     // an established connection broke
-    connect_failed,      // a new one could not be made
-    shutting_down,       // 57P01..57P03, 1053
-    refused_write,       // a write got "read-only" from the supposed primary
-    role_changed,        // the server reported another in_hot_standby than the view has
-    not_answering,       // a statement is overdue
+    connection_lost,  // an established connection broke
+    connect_failed,   // a new one could not be made
+    shutting_down,    // 57P01..57P03, 1053
+    refused_write,    // a write got "read-only" from the supposed primary
+    role_changed,     // the server reported another in_hot_standby than the view has
+    not_answering,    // a statement is overdue
 };
 
 /// The words used in logs and metrics.
