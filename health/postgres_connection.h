@@ -72,12 +72,16 @@ private:
     void poll_connect();
     void send();
     void flush();
+    void read_answer_and_flush();
     void read_answer();
+    void take(Rows result);
+    void deliver();
+    void note(const PGresult* notice);
     void read_idle();
     void watch(Readiness readiness, void (PostgresConnection::*on_ready)());
     void fail(Failure failure);
     void close();
-    Failure connect_failure() const;
+    Failure connect_failure(ConnStatusType status_before) const;
     Failure lost_failure() const;
 
     EventLoop& loop_;
@@ -86,12 +90,13 @@ private:
     Stage stage_ = Stage::closed;
     std::unique_ptr<PGconn, ConnectionDeleter> connection_;
     std::unique_ptr<Watch> waiting_;  // for a name, a timer or the socket; ended before the socket changes
+    std::unique_ptr<Watch> nudge_;
     std::string sql_;
     std::vector<std::string> parameters_;
     std::function<void(Answer)> on_answer_;
     std::function<void(Failure)> on_lost_;
     Rows rows_;
-    std::optional<Failure> server_failure_;
+    std::optional<Failure> server_failure_;  // the answer, or what the server said before it went
     TimePoint asked_at_{};
 };
 

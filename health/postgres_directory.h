@@ -92,25 +92,32 @@ private:
         std::string database;
         std::string user;
     };
-    /// A connection for questions about one database.
+    /// A connection for questions about one database, and those that wait for it.
     struct Channel {
         ServerId server;
         std::unique_ptr<PostgresConnection> connection;
         std::deque<Question> questions;  // the front one is being asked
-        std::unique_ptr<Watch> timeout;
-        std::unique_ptr<Watch> idle;
-        int attempts = 0;  // of the front question
+        std::unique_ptr<Watch> timer;    // until the next step: start, time limit, or close when unused
+        int attempts = 0;                // at the front question
+        ServerId avoid;                  // the server that just failed to answer it
     };
+    enum class Retry { no, elsewhere };
 
     void ask(Question question);
-    void pump(const std::string& database);
+    void start_soon(const std::string& database);
+    // By value: the caller is a timer's callback, which these replace.
+    void pump(std::string database);
+    void give_up(std::string database);
+    void drop(std::string database);
+    void connect(Channel& channel, ServerId server, const std::string& database);
     void answered(const std::string& database, PostgresConnection::Answer answer);
-    void failed(const std::string& database, Error error, bool try_elsewhere);
-    void settle(const Question& question, const Error& error);
+    void failed(const std::string& database, Error error, Retry retry);
+    void next_question(const std::string& database);
     void settle_role(const std::string& user, RoleAnswer answer);
     void settle_functions(const std::string& database, FunctionAnswer answer);
-    std::optional<ServerId> choose_server(ServerId avoid) const;
+    std::optional<ServerId> choose_server(const Channel& channel) const;
     void make_room_for_role();
+    static bool is_outage(ErrorCode code);
 
     config::Cluster cluster_;
     EventLoop& loop_;
