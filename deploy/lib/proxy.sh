@@ -1,0 +1,60 @@
+# Holdfast in front of the private servers. Sourced after state.sh, account.sh, postgres.sh.
+
+proxy_make() {
+    local name folder=$HOME_DIR/holdfast
+    install -d -o "$PG_ACCOUNT" -g "$(id -g "$PG_ACCOUNT")" -m 0700 "$folder"
+    # A copy, so that the unprivileged account can reach it and a new build does not disturb it.
+    install -m 0755 build/release/holdfast "$HOME_DIR/holdfast-binary"
+    write_secret "$folder/service.password" "$PG_ACCOUNT" "$(recall service.password)"
+    {
+        cat <<END
+# Made by deploy/quickstart.
+[admin]
+listen = "127.0.0.1:$(recall admin.port)"        # /healthz and /metrics
+
+[cluster.shop]
+protocol = "postgres"
+listen   = "127.0.0.1:$(recall proxy.port)"
+service  = { user = "holdfast", password = { file = "$folder/service.password" } }
+servers  = [
+END
+        for name in "${PG_NAMES[@]}"; do
+            echo "  { name = \"$name\", address = \"127.0.0.1:$(pg_port "$name")\" },"
+        done
+        echo ']'
+    } >"$folder/holdfast.toml"
+    chown "$PG_ACCOUNT" "$folder/holdfast.toml"
+}
+
+proxy_start() {
+    local folder=$HOME_DIR/holdfast pid
+    (as "$PG_ACCOUNT" "$HOME_DIR/holdfast-binary" check --config "$folder/holdfast.toml") ||
+        die "holdfast refuses its configuration $folder/holdfast.toml"
+    (as "$PG_ACCOUNT" setsid "$HOME_DIR/holdfast-binary" run --config "$folder/holdfast.toml" </dev/null \
+        >>"$folder/log" 2>&1) &
+    pid=$!
+    remember_process holdfast "$pid"
+    wait_for 15 "holdfast to answer /healthz (log: $folder/log)" proxy_is_healthy
+    wait_for 15 "a first answer through holdfast (log: $folder/log)" proxy_answers
+}
+
+proxy_is_healthy() { curl -fsS -m 2 "http://127.0.0.1:$(recall admin.port)/healthz"; }
+
+proxy_answers() { proxy_sql 'SELECT 1'; }
+
+# proxy_sql SQL: as the application would, through the proxy.
+proxy_sql() {
+    PGPASSWORD=$(recall app.password) psql -X -q -At -d "postgresql://app@127.0.0.1:$(recall proxy.port)/shop" -c "$1"
+}
+
+proxy_stop() {
+    local pid
+    pid=$(process_of holdfast) || true
+    [ -n "$pid" ] || return 0
+    kill -TERM "$pid"
+    local deadline=$((SECONDS + 15))
+    while is_running holdfast; do
+        [ $SECONDS -ge $deadline ] && { kill -KILL "$pid"; break; }
+        sleep 0.05
+    done
+}
