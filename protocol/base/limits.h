@@ -26,6 +26,30 @@ inline constexpr size_t statement_retained_bytes_max = 262'144;
 inline constexpr size_t batch_collected_bytes_max = 65'536;
 /// Prepared statements' texts and settings that one session may have replayed on other servers.
 inline constexpr size_t session_state_bytes_max = 16'777'216;
+/// Statements that are kept classified, for each database, while no session uses them.
+inline constexpr size_t statement_cache_entries_max = 10'000;
+inline constexpr size_t statement_cache_bytes_max = 16'777'216;
+/// Requests of one session that wait for an answer; beyond that its client is not read.
+inline constexpr size_t requests_in_flight_max = 20'000;
+/// A message of a result up to this length is forwarded whole or not at all, so that a server's death leaves
+/// the client's stream between messages; longer ones are streamed.
+inline constexpr size_t result_message_whole_bytes_max = 262'144;
+/// What a routing rule's pattern is matched against of a long statement, name or comment.
+inline constexpr size_t rule_text_bytes_max = 2'000;
+/// Different users, databases and startup parameters that a cluster remembers beyond those in use.
+inline constexpr size_t identities_kept_max = 1'000;
+/// Statements known to be refused by replicas, for each cluster.
+inline constexpr size_t learned_statements_max = 10'000;
+/// A client batch that came in part is sent on after this, to the primary, which can take whatever follows.
+inline constexpr std::chrono::milliseconds partial_batch_patience = 10ms;
+/// A server login, beyond the connect timeout: a busy machine forks slowly.
+inline constexpr std::chrono::milliseconds server_login_timeout = 10s;
+/// After a failed connection attempt a session tries again, if no news of the servers came before.
+inline constexpr std::chrono::milliseconds reconnect_delay = 50ms;
+/// A session's replica is chosen anew after this, so that load follows servers that came back.
+inline constexpr std::chrono::milliseconds replica_choice_lifetime = 30s;
+/// What may be made up to end a long message whose server is gone; beyond that the client is closed.
+inline constexpr size_t padding_bytes_max = 16'777'216;
 /// Nesting of parentheses and comments that the lexer follows; deeper statements are "unparsable".
 inline constexpr int sql_nesting_max = 1'000;
 

@@ -1,0 +1,346 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/secret.h"
+#include "protocol/sql/classify.h"
+
+/// The interface between the session engine and a wire protocol. Everything here is bytes and facts: no
+/// sockets, no clock. The engine (proxy/engine) decides; a dialect (protocol/postgres) reads and writes.
+namespace holdfast::dialect {
+
+using Parameters = std::vector<std::pair<std::string, std::string>>;
+
+/// Who a client is and what it asked for at login. Server connections with equal identities are
+/// interchangeable once they are reset.
+struct Identity {
+    std::string user;
+    std::string database;
+    Parameters parameters;  // go to servers as they came
+    std::string application_name;
+    bool replication = false;
+    bool operator==(const Identity&) const = default;
+};
+
+/// What proves an identity to servers; only the dialect that made it can read it.
+class Credential {
+public:
+    virtual ~Credential() = default;
+};
+
+/// What is stored of a role: how its clients must prove themselves.
+struct StoredRole {
+    Secret password;  // plain text, from the configuration
+    Secret stored;    // as the servers store it (PostgreSQL: a SCRAM verifier or an MD5 hash)
+    std::optional<int64_t> valid_until;  // seconds since 1970
+    bool can_login = true;
+};
+
+enum class Step {
+    need_bytes,
+    start_tls,      // send `out`, then begin TLS; on_secured() follows
+    start_tls_now,  // the client began TLS by itself: all unconsumed bytes belong to the handshake
+    need_secret,    // look up user(); on_secret() follows
+    derive_keys,    // run derive() off the loop; on_derived() follows
+    cancel,         // the connection only carries a cancel request
+    done,
+    failed,         // send `out`, close
+};
+struct Progress {
+    size_t consumed;
+    Step step;
+};
+
+/// The proxy's side of a client's login. Dies when the session is ready.
+class ClientHandshake {
+public:
+    virtual ~ClientHandshake() = default;
+    virtual Progress on_bytes(Bytes in, ByteBuffer& out) = 0;
+    virtual Step on_secured(std::string_view alpn, Bytes end_point, std::string_view client_common_name,
+                            ByteBuffer& out) = 0;
+    virtual Step on_secret(std::optional<StoredRole> role, ByteBuffer& out) = 0;
+    virtual Step on_secret_unavailable(std::string_view why, ByteBuffer& out) = 0;
+
+    virtual const std::string& user() const = 0;
+    virtual Identity identity() const = 0;
+    virtual std::shared_ptr<const Credential> take_credential() = 0;
+    virtual Bytes cancel_key() const = 0;
+    virtual const std::string& error() const = 0;
+    virtual bool is_password_failure() const = 0;
+    /// How many bytes of secret the client's cancel key has (protocol versions differ).
+    virtual size_t cancel_secret_bytes() const = 0;
+    /// The end of a successful login: everything up to and including "ready".
+    virtual void welcome(const Parameters& parameters, uint32_t process_id, Bytes cancel_secret,
+                         ByteBuffer& out) const = 0;
+};
+
+/// Why a server did not let a session in.
+struct ServerRefusal {
+    enum class Kind {
+        not_now,     // starting up, shutting down, recovering: try again
+        too_many,    // out of connection slots: try again
+        identity,    // this user, database or parameter: it would be refused again
+        credential,  // it asks for a proof that the proxy doesn't have
+        broken,      // TLS or protocol trouble
+    } kind = Kind::broken;
+    std::string code;     // SQLSTATE; empty: the server did not say
+    std::string message;
+    ByteBuffer wire;      // the server's own error message, whole; empty: none
+};
+
+/// The proxy's login at a server.
+class ServerHandshake {
+public:
+    virtual ~ServerHandshake() = default;
+    virtual Step start(ByteBuffer& out) = 0;
+    virtual Progress on_bytes(Bytes in, ByteBuffer& out) = 0;
+    virtual Step on_secured(Bytes end_point, ByteBuffer& out) = 0;
+    /// CPU-heavy: called on another thread, while nothing else touches this object.
+    virtual void derive() = 0;
+    virtual Step on_derived(ByteBuffer& out) = 0;
+    virtual const Parameters& parameters() const = 0;
+    virtual Bytes cancel_key() const = 0;
+    virtual ServerRefusal refusal() const = 0;
+    /// What the server says of itself at login: true/false, or nullopt when it doesn't tell.
+    virtual std::optional<bool> says_replica() const = 0;
+};
+
+/// One of the (up to) two server connections that a session has at a time.
+enum class Slot : uint8_t { a = 0, b = 1 };
+inline constexpr size_t slot_count = 2;
+inline Slot other(Slot slot) { return slot == Slot::a ? Slot::b : Slot::a; }
+inline size_t index(Slot slot) { return static_cast<size_t>(slot); }
+
+enum class Transaction : uint8_t { idle, active, failed };
+
+/// What routing needs to know of a unit: the requests that are answered together and live on one server
+/// (PostgreSQL: a simple query, a function call, or an extended batch up to its Sync).
+struct UnitFacts {
+    sql::Destination destination = sql::Destination::primary;
+    sql::Reason reason = sql::Reason::unparsed;
+    /// Nothing in it can have changed data, and all of it can be sent again elsewhere as long as no row of
+    /// its answer has reached the client.
+    bool rerunnable = false;
+    bool begins_read_only = false;  // opens a transaction that can live on a replica
+    bool may_write = true;
+    bool commits = false;   // a COMMIT is in it: when it is lost, nobody knows whether that came true
+    bool too_long = false;
+    std::string_view text;  // for rules, learning: of the statement that decided; lives as long as the input
+};
+
+enum class CutKind : uint8_t {
+    more,       // nothing to do before more bytes came
+    patience,   // a unit is there in part; when nothing more comes for a moment, cut again with `insist`
+    begin,      // a new unit: facts() tells; accept() after routing, or leave it and cut again later
+    go_on,      // more of the open unit: accept()
+    stream,     // the body of a long message, or copy data: forward as it is (no accept)
+    drop,       // to be ignored
+    answer,     // answered by the dialect itself: `out` goes to the client
+    terminate,  // the client says goodbye
+    malformed,  // error() says why; the connection can't go on
+};
+struct Cut {
+    CutKind kind = CutKind::more;
+    size_t size = 0;         // bytes from the front of the input
+    bool escalates = false;  // go_on: it needs the primary, and the unit was sent to a replica
+};
+
+/// What scanning a server's bytes came upon. The engine forwards `forward` bytes, drops the rest of
+/// `consumed`, acts, and scans on behind them.
+enum class ScanEvent : uint8_t {
+    none,         // all that can be consumed is
+    unit_done,    // the open unit's answer is complete (its end is in `forward`)
+    sync_done,    // the answer to synchronisation: complete
+    sync_failed,  // … with an error: detail() says which; the connection is in an unknown state
+    refused,      // a "read-only" refusal (not forwarded) of a unit that can be run again on the primary
+    conflict,     // a recovery conflict (not forwarded) of a unit that can be run again elsewhere
+    dying,        // the server announces its end (not forwarded)
+    role_changed, // the server reports another role: says_replica()
+    lying,        // what it sends makes no sense: detail(); the connection can't go on
+};
+struct Scan {
+    ScanEvent event = ScanEvent::none;
+    size_t forward = 0;
+    size_t consumed = 0;
+    size_t wanted = 0;  // with none: a hint how many bytes the incomplete message has
+};
+
+/// Why a unit failed in the proxy, and how the client shall see it.
+enum class Failure : uint8_t {
+    transaction_lost,    // 40001: the transaction is gone
+    outcome_unknown,     // 08007
+    result_broken_off,
+    state_lost,          // session state that can't be replayed is gone
+    no_primary,          // waited for `failover.wait`
+    no_server,           // no server for reads
+    server_refused,      // logging in at the server failed
+    sync_failed,         // session state could not be brought to the server
+    cancelled,           // by the user, while waiting
+};
+struct FailureText {
+    Failure failure;
+    std::string message;
+    std::string detail;
+    std::string hint;
+    std::string code;  // SQLSTATE to use instead of the failure's own; empty: its own
+};
+
+/// State that can't be moved to another server.
+struct Pins {
+    bool temporary = false;
+    bool settings = false;       // changed in a way that could not be recorded
+    uint32_t advisory_locks = 0;
+    uint32_t held_cursors = 0;
+    bool replication = false;
+    bool any() const { return temporary || settings || advisory_locks > 0 || held_cursors > 0 || replication; }
+    /// Reads must see it too (temporary tables, settings).
+    bool reads() const { return temporary || settings || replication; }
+    std::string describe() const;  // "temporary tables, advisory locks"
+};
+
+/// One session's protocol state: its requests in flight, its prepared statements and settings, its
+/// transaction as the client knows it. Driven by the engine's session, which owns it. Sends nothing itself.
+class Conversation {
+public:
+    virtual ~Conversation() = default;
+
+    // --- the client's bytes -------------------------------------------------------------------------
+    /// Looks at the front of the client's bytes. Changes nothing that a second look would see differently
+    /// (except for drop, answer and stream, whose bytes are consumed). `insist`: take what is there.
+    virtual Cut cut(Bytes in, bool insist, ByteBuffer& out) = 0;
+    virtual const UnitFacts& facts() const = 0;
+    /// Takes the cut of kind begin or go_on that cut() just returned as sent to `slot`. What must be sent
+    /// before it there (a prepared statement that the connection lacks) is appended to `prefix`.
+    virtual void accept(Bytes in, Slot slot, ByteBuffer& prefix) = 0;
+    virtual bool unit_open() const = 0;     // a unit was begun and its last request has not been seen
+    virtual size_t units_in_flight() const = 0;  // begun and not fully answered
+    virtual const std::string& error() const = 0;  // after malformed
+    /// Bytes for the client when a connection ends for a protocol error (a FATAL).
+    virtual void append_fatal(std::string_view code, std::string_view message, ByteBuffer& out) = 0;
+
+    // --- a server's bytes -----------------------------------------------------------------------------
+    virtual Scan scan(Slot slot, Bytes in) = 0;
+    virtual std::string detail() const = 0;
+    /// After slot_lost(): bytes that complete the message that was being streamed to the client. They are
+    /// meaningless (zeros will do); the error that fail_unit() appends behind them says so.
+    virtual size_t padding() const = 0;
+    /// Of the oldest unit in flight: something of its answer that can't be taken back went to the client.
+    virtual bool rows_delivered() const = 0;
+    /// The client's stream is inside a message (a long one, streamed): nothing else may be sent to it now.
+    virtual bool inside_message() const = 0;
+    virtual std::optional<bool> says_replica(Slot slot) const = 0;
+    virtual std::string_view last_error_code() const = 0;  // SQLSTATE of the unit just done; empty: no error
+
+    /// Every unit in flight can be sent again elsewhere: reads, and nothing of their rows delivered.
+    virtual bool rerunnable() const = 0;
+    /// Of the oldest unit in flight: it can have committed something.
+    virtual bool may_have_committed() const = 0;
+
+    virtual size_t requests_in_flight() const = 0;
+    /// Of the units in flight: some can only run on the primary.
+    virtual bool needs_primary() const = 0;
+    /// The engine has no copy of the units in flight: none of them can be run again.
+    virtual void forbid_rerun() = 0;
+    /// On a listener that promises a replica, refusals are the client's to see: no correction there.
+    virtual void set_corrects(bool corrects) = 0;
+
+    // --- losing and moving ----------------------------------------------------------------------------
+    /// The connection of a slot is new (logged in, nothing of this session on it) …
+    virtual void slot_opened(Slot slot, bool is_replica) = 0;
+    /// … or gone: units in flight there stay in flight until fail_unit() or rerun_unit().
+    virtual void slot_lost(Slot slot) = 0;
+    /// Answers the oldest unit in flight with an error. When its last request has not come yet, what comes
+    /// until then is skipped and the answer completed after it.
+    virtual void fail_unit(const FailureText& text, ByteBuffer& out) = 0;
+    /// Answers the unit that cut() just returned with an error: returns its bytes, to be consumed.
+    virtual size_t refuse_unit(Bytes in, const FailureText& text, ByteBuffer& out) = 0;
+    /// All units in flight will be sent again to `slot`: `requests` are their bytes. What the client already
+    /// has of the answer is swallowed when it comes again.
+    virtual void rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) = 0;
+    /// What is still to come on `slot` of the units that are being moved away is swallowed; false: that can't
+    /// be told apart, close the connection instead.
+    virtual bool abandon_answer(Slot slot) = 0;
+    /// The transaction under way is lost with its server. The client is told at its next request, and stays
+    /// in a failed transaction until it ends it; the dialect answers by itself meanwhile.
+    virtual void lose_transaction(const FailureText& text) = 0;
+    /// The only unit in flight is a ROLLBACK whose server was lost: it has come true. Answers it; false: it
+    /// is something else.
+    virtual bool answer_rollback(ByteBuffer& out) = 0;
+
+    // --- session state ---------------------------------------------------------------------------------
+    virtual Transaction transaction() const = 0;
+    virtual const Pins& pins() const = 0;
+    virtual void clear_pins() = 0;
+    /// Things a server connection does for the client while it sleeps (LISTEN).
+    virtual bool has_subscriptions() const = 0;
+    /// What brings `slot` to this session's state; false: it is there already.
+    virtual bool synchronise(Slot slot, ByteBuffer& out) = 0;
+    /// The same for a slot to which the units in flight are about to be moved (rerun_unit() comes next).
+    virtual bool synchronise_for_rerun(Slot slot, ByteBuffer& out) = 0;
+    /// The last synchronisation failed: forgets what made it fail (unless that would raise privileges).
+    virtual void forget_unsynchronisable() = 0;
+    virtual bool synchronising(Slot slot) const = 0;
+    /// Makes a connection fit for another session with the same identity; false: it can't be, close it.
+    virtual bool append_reset(ByteBuffer& out) = 0;
+    /// The client asked for read-only by itself: a replica's refusal is then the right answer.
+    virtual bool wants_read_only() const = 0;
+};
+
+/// Follows the answer to append_reset() on a connection that belongs to no session.
+class ResetTracker {
+public:
+    virtual ~ResetTracker() = default;
+    enum class State { waiting, clean, spoilt };
+    /// Consumes what it can; `consumed` is set.
+    virtual State on_bytes(Bytes in, size_t& consumed) = 0;
+};
+
+/// Shared by the sessions of one cluster and database.
+struct ClassifierSources {
+    const sql::FunctionCatalog* functions = nullptr;
+    uint64_t functions_version = 0;
+};
+
+struct ClientHandshakeOptions {
+    bool tls_offered = true;
+    bool tls_required = false;
+    int auth = 0;  // config::ClientAuth as a number: the dialects share its order
+    bool is_local = false;
+};
+struct ServerHandshakeOptions {
+    std::shared_ptr<const Credential> credential;
+    int tls = 0;  // 0 never, 1 if offered, 2 required
+    bool tls_direct = false;
+};
+
+/// One wire protocol: makes the objects above.
+class Dialect {
+public:
+    virtual ~Dialect() = default;
+    virtual std::unique_ptr<ClientHandshake> client_handshake(const ClientHandshakeOptions& options) = 0;
+    virtual std::unique_ptr<ServerHandshake> server_handshake(const Identity& identity,
+                                                              const ServerHandshakeOptions& options) = 0;
+    /// `sources` is read at every classification; it outlives the conversation. `welcome` are the
+    /// parameters that the client was told.
+    virtual std::unique_ptr<Conversation> conversation(const Identity& identity, const ClassifierSources& sources,
+                                                       const Parameters& welcome) = 0;
+    virtual std::unique_ptr<ResetTracker> reset_tracker() = 0;
+    /// A credential made of a configured secret, for sessions whose login taught none.
+    virtual std::shared_ptr<const Credential> credential(const StoredRole& role) = 0;
+    /// The parameters as a client of a read-write or read-only listener shall see them.
+    virtual void present_parameters(Parameters& parameters, bool as_replica) const = 0;
+    /// A message that asks a server to cancel what runs under `key`.
+    virtual void append_cancel(Bytes key, ByteBuffer& out) const = 0;
+    /// Splits a client's cancel key into our process id and secret; false: not one of ours.
+    virtual bool parse_cancel_key(Bytes key, uint32_t& process_id, Bytes& secret) const = 0;
+    virtual void append_fatal(std::string_view code, std::string_view message, ByteBuffer& out) const = 0;
+};
+
+}  // namespace holdfast::dialect

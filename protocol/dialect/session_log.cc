@@ -1,0 +1,161 @@
+#include "protocol/dialect/session_log.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+namespace holdfast::dialect {
+namespace {
+
+constexpr std::string_view role_key = "set:role";
+constexpr std::string_view authorization_key = "set:session authorization";
+
+bool is_privileged(std::string_view key) { return key == role_key || key == authorization_key; }
+
+std::string quoted(std::string_view identifier) {
+    std::string text = "\"";
+    for (const char c : identifier) {
+        if (c == '"') text += '"';
+        text += c;
+    }
+    return text + '"';
+}
+
+}  // namespace
+
+void SessionLog::record(const sql::Effect& effect) { pending_.push_back({effect, {}, false}); }
+
+void SessionLog::savepoint(std::string_view name) { pending_.push_back({{}, std::string(name), true}); }
+
+void SessionLog::release(std::string_view name) {
+    // The effects behind the mark now belong to the outer level; marks above it are gone with it.
+    for (size_t i = pending_.size(); i-- > 0;) {
+        if (!pending_[i].is_mark) continue;
+        const bool found = pending_[i].savepoint == name;
+        pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(i));
+        if (found) return;
+    }
+}
+
+void SessionLog::rollback_to(std::string_view name) {
+    for (size_t i = pending_.size(); i-- > 0;) {
+        if (pending_[i].is_mark && pending_[i].savepoint == name) {
+            pending_.resize(i + 1);  // the savepoint itself lives on
+            return;
+        }
+    }
+}
+
+void SessionLog::commit() {
+    auto pending = std::exchange(pending_, {});
+    for (const auto& each : pending) {
+        if (!each.is_mark) record_now(each.effect);
+    }
+}
+
+void SessionLog::rollback() { pending_.clear(); }
+
+void SessionLog::record_now(const sql::Effect& effect) {
+    using sql::EffectKind;
+    switch (effect.kind) {
+        case EffectKind::set:
+        case EffectKind::reset: {
+            std::string key = "set:" + effect.key;
+            // The server itself ends a SET ROLE at SET SESSION AUTHORIZATION; replaying in order does too.
+            const bool privileged = is_privileged(key);
+            put(std::move(key), effect.replay, Scope::everywhere, privileged);
+            return;
+        }
+        case EffectKind::reset_all: {
+            std::vector<Entry> kept;
+            for (auto& entry : entries_) {
+                if (!entry.key.starts_with("set:") || is_privileged(entry.key)) {
+                    kept.push_back(std::move(entry));
+                } else {
+                    bytes_ -= entry.key.size() + entry.replay.size();
+                }
+            }
+            entries_ = std::move(kept);
+            put("set:*", "RESET ALL", Scope::everywhere);
+            return;
+        }
+        case EffectKind::discard_all:
+            entries_.clear();
+            bytes_ = 0;
+            // DISCARD ALL itself can't be part of a longer message, and connections that follow this session
+            // have neither temporary tables nor locks nor subscriptions of it.
+            put("authorization", "SET SESSION AUTHORIZATION DEFAULT", Scope::everywhere);
+            put("set:*", "RESET ALL", Scope::everywhere);
+            put("deallocate", "DEALLOCATE ALL", Scope::everywhere);
+            return;
+        case EffectKind::prepare: put("prepare:" + effect.key, effect.replay, Scope::everywhere); return;
+        case EffectKind::deallocate: {
+            const std::string key = "prepare:" + effect.key;
+            const auto known = std::find_if(entries_.begin(), entries_.end(),
+                                            [&](const Entry& e) { return e.key == key; });
+            if (known == entries_.end()) return;
+            const uint64_t prepared_at = known->version;
+            erase(key);
+            put("deallocate:" + effect.key, "DEALLOCATE " + quoted(effect.key), Scope::everywhere);
+            entries_.back().only_after = prepared_at;
+            return;
+        }
+        case EffectKind::deallocate_all:
+            erase_prefix("prepare:");
+            put("deallocate", "DEALLOCATE ALL", Scope::everywhere);
+            return;
+        case EffectKind::listen: put("listen:" + effect.key, effect.replay, Scope::primary); return;
+        case EffectKind::unlisten: erase("listen:" + effect.key); return;
+        case EffectKind::unlisten_all: erase_prefix("listen:"); return;
+        case EffectKind::set_opaque:
+        case EffectKind::discard_temp:
+        case EffectKind::temporary:
+        case EffectKind::advisory_lock:
+        case EffectKind::advisory_unlock:
+        case EffectKind::advisory_unlock_all:
+        case EffectKind::cursor:
+        case EffectKind::cursor_close:
+        case EffectKind::cursor_close_all:
+        case EffectKind::sequence: return;  // pins: not replayable, not ours
+    }
+}
+
+bool SessionLog::has_subscriptions() const {
+    return std::any_of(entries_.begin(), entries_.end(), [](const Entry& e) { return e.scope == Scope::primary; });
+}
+
+void SessionLog::forget(uint64_t version) {
+    for (auto it = entries_.begin(); it != entries_.end(); ++it) {
+        if (it->version == version) {
+            bytes_ -= it->key.size() + it->replay.size();
+            entries_.erase(it);
+            return;
+        }
+    }
+}
+
+void SessionLog::put(std::string key, std::string replay, Scope scope, bool privileged) {
+    erase(key);
+    bytes_ += key.size() + replay.size();
+    entries_.push_back({std::move(key), std::move(replay), ++version_, 0, scope, privileged});
+}
+
+void SessionLog::erase(std::string_view key) {
+    for (auto it = entries_.begin(); it != entries_.end(); ++it) {
+        if (it->key == key) {
+            bytes_ -= it->key.size() + it->replay.size();
+            entries_.erase(it);
+            return;
+        }
+    }
+}
+
+void SessionLog::erase_prefix(std::string_view prefix) {
+    std::erase_if(entries_, [&](const Entry& e) {
+        if (!e.key.starts_with(prefix)) return false;
+        bytes_ -= e.key.size() + e.replay.size();
+        return true;
+    });
+}
+
+}  // namespace holdfast::dialect

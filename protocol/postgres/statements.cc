@@ -1,0 +1,53 @@
+#include "protocol/postgres/statements.h"
+
+#include <algorithm>
+
+#include "protocol/base/limits.h"
+
+namespace holdfast::postgres {
+
+StatementRef StatementCache::intern(std::string_view body, const sql::Context& context) {
+    const bool is_plain = context.standard_conforming_strings && context.encoding_is_safe && !context.truncated;
+    if (is_plain) {
+        if (const auto found = by_body_.find(body); found != by_body_.end()) {
+            Statement& statement = *found->second;
+            if (statement.functions_version != sources_.functions_version) classify(statement, context);
+            return found->second;
+        }
+    }
+    StatementRef made(new Statement);
+    made->body.assign(body);
+    made->text_bytes = std::min(body.find('\0'), body.size());
+    made->too_long = context.truncated;
+    classify(*made, context);
+    if (is_plain) {
+        if (by_body_.size() >= limits::statement_cache_entries_max || bytes_ > limits::statement_cache_bytes_max) {
+            sweep();
+            // All of them in use: this one is not shared, which costs a session its own copy and no more.
+            if (by_body_.size() >= limits::statement_cache_entries_max / 2) return made;
+        }
+        bytes_ += body.size();
+        by_body_.emplace(made->body, made);
+    }
+    return made;
+}
+
+void StatementCache::classify(Statement& statement, const sql::Context& context) const {
+    sql::Context with_functions = context;
+    with_functions.functions = sources_.functions;
+    sql::classify(sql::Dialect::postgres, statement.text(), with_functions, statement.classes);
+    statement.functions_version = sources_.functions_version;
+}
+
+void StatementCache::sweep() {
+    for (auto it = by_body_.begin(); it != by_body_.end();) {
+        if (it->second->use_count() == 1) {
+            bytes_ -= it->second->body.size();
+            it = by_body_.erase(it);
+        } else {
+            ++it;
+        }
+    }
+}
+
+}  // namespace holdfast::postgres

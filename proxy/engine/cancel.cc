@@ -1,0 +1,34 @@
+#include "proxy/engine/cancel.h"
+
+#include <utility>
+
+#include "protocol/base/limits.h"
+#include "proxy/engine/cluster.h"
+
+namespace holdfast::engine {
+
+CancelSender::CancelSender(Cluster& cluster, ByteBuffer request) : cluster_(cluster), request_(std::move(request)) {}
+
+void CancelSender::send(Cluster& cluster, ServerId server, ByteBuffer request) {
+    std::shared_ptr<CancelSender> sender(new CancelSender(cluster, std::move(request)));
+    sender->self_ = sender;
+    CancelSender& self = *sender;
+    self.limit_ = cluster.world().after(limits::server_login_timeout, [&self] { self.finish(); });
+    self.attempt_ = cluster.world().connect(cluster.server(server).address, cluster.settings(), self,
+                                            [&self](Result<std::unique_ptr<Link>> link) {
+                                                self.attempt_.reset();
+                                                if (!link) return self.finish();
+                                                self.link_ = *std::move(link);
+                                                self.link_->write(self.request_);
+                                            });
+}
+
+void CancelSender::on_ended(LinkEnd, std::string_view) { finish(); }
+
+void CancelSender::finish() {
+    limit_.reset();
+    // We may be inside a callback of our own link: die at the end of the turn.
+    if (self_) cluster_.world().defer([self = std::move(self_)] {});
+}
+
+}  // namespace holdfast::engine

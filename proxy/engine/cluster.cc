@@ -1,0 +1,245 @@
+#include "proxy/engine/cluster.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "protocol/base/limits.h"
+#include "proxy/engine/cancel.h"
+#include "proxy/engine/session.h"
+
+namespace holdfast::engine {
+namespace {
+
+/// Texts joined so that different lists give different results.
+void append_counted(std::string& key, std::string_view text) {
+    key += std::to_string(text.size());
+    key += ':';
+    key += text;
+}
+
+std::string content_of(const dialect::Parameters& parameters) {
+    std::string key;
+    for (const auto& [name, value] : parameters) {
+        append_counted(key, name);
+        append_counted(key, value);
+    }
+    return key;
+}
+
+}  // namespace
+
+Cluster::Cluster(World& world, Log& log, ClusterParts parts)
+    : world_(world), log_(log), parts_(std::move(parts)), rules_(parts_.settings->routing.rules) {
+    loads_.resize(settings().servers.size());
+    view_.servers.resize(settings().servers.size());
+    for (size_t i = 0; i < view_.servers.size(); ++i) {
+        view_.servers[i].id = ServerId{i + 1};
+        view_.servers[i].name = settings().servers[i].name;
+    }
+}
+
+Cluster::~Cluster() = default;
+
+void Cluster::on_view(const health::View& view) {
+    const bool primary_changed = view.epoch != view_.epoch || view.primary != view_.primary;
+    bool eligibility_changed = primary_changed;
+    for (size_t i = 0; i < view.servers.size() && i < view_.servers.size(); ++i) {
+        const auto& before = view_.servers[i];
+        const auto& after = view.servers[i];
+        eligibility_changed |= before.state != after.state || before.role != after.role || before.readable != after.readable;
+    }
+    if (view_.primary && !view.primary && !outage_began_) outage_began_ = world_.now();
+    view_ = view;
+    metrics().view_changed(view_);
+    if (eligibility_changed) {
+        // A session may end while it is told: go by ids.
+        std::vector<SessionId> ids;
+        ids.reserve(sessions_.size());
+        for (const auto& [id, session] : sessions_) ids.push_back(id);
+        for (const SessionId id : ids) {
+            if (Session* session = find(id)) session->on_view_changed(primary_changed);
+        }
+    }
+    if (!waiting_.empty()) wake_waiting();
+}
+
+void Cluster::enrol(Session& session) { sessions_.emplace(session.id(), &session); }
+
+void Cluster::strike(Session& session) {
+    stop_waiting(session);
+    sessions_.erase(session.id());
+}
+
+Session* Cluster::find(SessionId id) const {
+    const auto found = sessions_.find(id);
+    return found == sessions_.end() ? nullptr : found->second;
+}
+
+void Cluster::wait_for_news(Session& session) {
+    if (std::find(waiting_.begin(), waiting_.end(), session.id()) == waiting_.end()) waiting_.push_back(session.id());
+}
+
+void Cluster::stop_waiting(Session& session) { std::erase(waiting_, session.id()); }
+
+void Cluster::wake_waiting() {
+    for (const SessionId id : std::exchange(waiting_, {})) {
+        if (Session* session = find(id)) session->on_news();
+    }
+}
+
+IdentityRef Cluster::intern_identity(dialect::Identity identity) {
+    std::string key;
+    append_counted(key, identity.user);
+    append_counted(key, identity.database);
+    key += content_of(identity.parameters);
+    if (const auto found = identities_.find(key); found != identities_.end()) return found->second;
+    if (identities_.size() >= limits::identities_kept_max) {
+        std::erase_if(identities_, [&](const auto& each) {
+            if (each.second->use_count() > 1) return false;
+            remembered_.erase(each.second->number);
+            return true;
+        });
+    }
+    IdentityRef made(new SharedIdentity);
+    made->sources = &directory().sources(identity.database);
+    made->identity = std::move(identity);
+    made->number = ++identities_made_;
+    identities_.emplace(std::move(key), made);
+    return made;
+}
+
+std::shared_ptr<const dialect::Parameters> Cluster::intern_parameters(const dialect::Parameters& parameters) {
+    std::string key = content_of(parameters);
+    auto& slot = parameters_[key];
+    if (auto alive = slot.lock()) return alive;
+    auto made = std::make_shared<const dialect::Parameters>(parameters);
+    slot = made;
+    if (parameters_.size() > limits::identities_kept_max) {
+        std::erase_if(parameters_, [](const auto& each) { return each.second.expired(); });
+    }
+    return made;
+}
+
+std::shared_ptr<const dialect::Parameters> Cluster::remembered_parameters(const SharedIdentity& identity) const {
+    const auto found = remembered_.find(identity.number);
+    return found != remembered_.end() ? found->second : remembered_any_;
+}
+
+void Cluster::remember_parameters(const SharedIdentity& identity, std::shared_ptr<const dialect::Parameters> parameters) {
+    if (!remembered_any_) remembered_any_ = parameters;
+    remembered_[identity.number] = std::move(parameters);
+}
+
+Cluster::PoolKey Cluster::key_of(const ServerConnection& connection) {
+    return {connection.server().value, connection.identity()->number};
+}
+
+std::unique_ptr<ServerConnection> Cluster::take_idle(ServerId server, const SharedIdentity& identity) {
+    const auto found = idle_.find({server.value, identity.number});
+    if (found == idle_.end() || found->second.empty()) return nullptr;
+    auto connection = std::move(found->second.back());
+    found->second.pop_back();
+    if (found->second.empty()) idle_.erase(found);
+    connection->use_again();
+    return connection;
+}
+
+bool Cluster::may_open(ServerId server, const SharedIdentity& identity) const {
+    const uint32_t limit = settings().pool.max_connections;
+    if (limit == 0) return true;
+    const auto found = open_.find({server.value, identity.number});
+    return found == open_.end() || found->second < limit;
+}
+
+void Cluster::give_back(std::unique_ptr<ServerConnection> connection, Bytes reset) {
+    if (reset.empty() || !connection->ready() || connection->was_cancelled() ||
+        settings().pool.idle_timeout.count() == 0) {
+        return;  // it is closed here
+    }
+    ServerConnection& cleaned = *connection;
+    resetting_.emplace(&cleaned, std::move(connection));
+    cleaned.reset(dialect().reset_tracker(), reset);
+}
+
+void Cluster::connection_begun(const ServerConnection& connection) { ++open_[key_of(connection)]; }
+
+void Cluster::connection_gone(const ServerConnection& connection) {
+    const auto found = open_.find(key_of(connection));
+    if (found != open_.end() && --found->second == 0) open_.erase(found);
+    if (settings().pool.max_connections > 0 && !waiting_.empty()) {
+        world_.defer([this] { wake_waiting(); });
+    }
+}
+
+void Cluster::connection_clean(ServerConnection& connection) {
+    const auto found = resetting_.find(&connection);
+    auto owned = std::move(found->second);
+    resetting_.erase(found);
+    idle_[key_of(connection)].push_back(std::move(owned));
+    sweep_idle();
+    if (settings().pool.max_connections > 0) wake_waiting();
+}
+
+void Cluster::discard(ServerConnection& connection) {
+    std::unique_ptr<ServerConnection> owned;
+    if (const auto found = resetting_.find(&connection); found != resetting_.end()) {
+        owned = std::move(found->second);
+        resetting_.erase(found);
+    } else if (const auto pool = idle_.find(key_of(connection)); pool != idle_.end()) {
+        const auto at = std::find_if(pool->second.begin(), pool->second.end(),
+                                     [&](const auto& each) { return each.get() == &connection; });
+        if (at != pool->second.end()) {
+            owned = std::move(*at);
+            pool->second.erase(at);
+            if (pool->second.empty()) idle_.erase(pool);
+        }
+    }
+    // It may be in the middle of a callback: it dies at the end of the turn.
+    if (owned) {
+        std::shared_ptr<ServerConnection> dying = std::move(owned);
+        world_.defer([dying] {});
+    }
+}
+
+/// Closes what was idle for too long, now and again while there is anything idle.
+void Cluster::sweep_idle() {
+    if (sweep_timer_ || idle_.empty()) return;
+    const Duration period = std::max<Duration>(settings().pool.idle_timeout / 4, std::chrono::milliseconds(100));
+    sweep_timer_ = world_.after(period, [this] {
+        sweep_timer_.reset();
+        const TimePoint now = world_.now();
+        for (auto it = idle_.begin(); it != idle_.end();) {
+            std::erase_if(it->second, [&](const auto& each) {
+                return now - each->idle_since() >= settings().pool.idle_timeout;
+            });
+            it = it->second.empty() ? idle_.erase(it) : std::next(it);
+        }
+        sweep_idle();
+    });
+}
+
+void Cluster::close_idle() {
+    idle_.clear();
+    resetting_.clear();
+}
+
+void Cluster::send_cancel(ServerConnection& connection) {
+    connection.cancel_sent();
+    ByteBuffer request;
+    dialect().append_cancel(connection.cancel_key(), request);
+    CancelSender::send(*this, connection.server(), std::move(request));
+}
+
+void Cluster::learn(uint64_t fingerprint) {
+    if (learned_.size() < limits::learned_statements_max) learned_.insert(fingerprint);
+}
+
+void Cluster::write_succeeded() {
+    if (!outage_began_) return;
+    metrics().failover_completed(world_.now() - *outage_began_);
+    log_.info("writes_resumed", {{"cluster", settings().name},
+                                 {"outage_ms", (world_.now() - *outage_began_).count() / 1'000'000}});
+    outage_began_.reset();
+}
+
+}  // namespace holdfast::engine

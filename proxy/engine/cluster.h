@@ -1,0 +1,132 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "config/settings.h"
+#include "health/view.h"
+#include "protocol/dialect/dialect.h"
+#include "proxy/engine/directory.h"
+#include "proxy/engine/metrics.h"
+#include "proxy/engine/router.h"
+#include "proxy/engine/server_connection.h"
+#include "proxy/engine/world.h"
+
+namespace holdfast::engine {
+
+class Session;
+
+/// What a cluster is made of; the application (or the simulation) brings the parts.
+struct ClusterParts {
+    std::shared_ptr<const config::Cluster> settings;
+    std::unique_ptr<dialect::Dialect> dialect;
+    Directory& directory;
+    ClusterMetrics& metrics;
+    std::function<void(ServerId, health::Hint)> hint;
+};
+
+/// One cluster at run time: what its sessions share. Owned by the engine, outlives its sessions.
+class Cluster {
+public:
+    Cluster(World& world, Log& log, ClusterParts parts);
+    ~Cluster();
+    Cluster(const Cluster&) = delete;
+    Cluster& operator=(const Cluster&) = delete;
+
+    World& world() { return world_; }
+    Log& log() { return log_; }
+    ClusterMetrics& metrics() { return parts_.metrics; }
+    dialect::Dialect& dialect() { return *parts_.dialect; }
+    Directory& directory() { return parts_.directory; }
+    const config::Cluster& settings() const { return *parts_.settings; }
+    const config::Server& server(ServerId id) const { return settings().servers[id.value - 1]; }
+    const health::View& view() const { return view_; }
+    const RuleSet& rules() const { return rules_; }
+    /// Passed on at the end of the turn: the answer can be a new view at once, and sessions are in the middle
+    /// of things when they give hints.
+    void hint(ServerId server, health::Hint what) {
+        world_.defer([this, server, what] { parts_.hint(server, what); });
+    }
+    /// For bytes that are built and written within one call.
+    ByteBuffer& scratch() { return scratch_; }
+
+    /// A new view: moves the sessions that it concerns, wakes those that wait.
+    void on_view(const health::View& view);
+
+    // Sessions: they enrol themselves.
+    void enrol(Session& session);
+    void strike(Session& session);
+    void wait_for_news(Session& session);     // called by held sessions; woken once
+    void stop_waiting(Session& session);
+    void wake_waiting();
+    size_t sessions() const { return sessions_.size(); }
+    Session* find(SessionId id) const;
+
+    IdentityRef intern_identity(dialect::Identity identity);
+    std::shared_ptr<const dialect::Parameters> intern_parameters(const dialect::Parameters& parameters);
+    /// What clients are told at login while no server can be asked; nullptr: no server has been seen.
+    std::shared_ptr<const dialect::Parameters> remembered_parameters(const SharedIdentity& identity) const;
+    void remember_parameters(const SharedIdentity& identity, std::shared_ptr<const dialect::Parameters> parameters);
+
+    // Server connections and their pool.
+    /// An idle connection of this identity, ready for use; nullptr: none.
+    std::unique_ptr<ServerConnection> take_idle(ServerId server, const SharedIdentity& identity);
+    /// Whether pool.max_connections allows one more.
+    bool may_open(ServerId server, const SharedIdentity& identity) const;
+    /// Takes a connection back: cleans and keeps it when `reset` is what cleans it, else closes it.
+    void give_back(std::unique_ptr<ServerConnection> connection, Bytes reset);
+    void connection_begun(const ServerConnection& connection);
+    void connection_gone(const ServerConnection& connection);
+    void connection_clean(ServerConnection& connection);
+    void discard(ServerConnection& connection);
+    void close_idle();
+
+    /// Sends a cancel request to the server that `connection` is to.
+    void send_cancel(ServerConnection& connection);
+
+    /// How many sessions read from each server, as the view orders them.
+    std::vector<uint32_t>& loads() { return loads_; }
+    uint64_t next_turn() { return ++turn_; }
+
+    bool has_learned() const { return !learned_.empty(); }
+    bool has_learned(uint64_t fingerprint) const { return learned_.contains(fingerprint); }
+    void learn(uint64_t fingerprint);
+    /// A session's write was answered by the primary: ends the outage, if there was one.
+    void write_succeeded();
+
+private:
+    using PoolKey = std::pair<uint64_t, uint32_t>;  // server, identity number
+    static PoolKey key_of(const ServerConnection& connection);
+    void sweep_idle();
+
+    World& world_;
+    Log& log_;
+    ClusterParts parts_;
+    health::View view_;
+    RuleSet rules_;
+    ByteBuffer scratch_;
+    std::unordered_map<SessionId, Session*> sessions_;
+    std::vector<SessionId> waiting_;
+    std::unordered_map<std::string, IdentityRef> identities_;
+    std::unordered_map<std::string, std::weak_ptr<const dialect::Parameters>> parameters_;
+    std::unordered_map<uint32_t, std::shared_ptr<const dialect::Parameters>> remembered_;
+    std::shared_ptr<const dialect::Parameters> remembered_any_;
+    std::map<PoolKey, std::vector<std::unique_ptr<ServerConnection>>> idle_;
+    std::unordered_map<ServerConnection*, std::unique_ptr<ServerConnection>> resetting_;
+    std::map<PoolKey, uint32_t> open_;
+    std::vector<uint32_t> loads_;
+    std::unordered_set<uint64_t> learned_;
+    std::unique_ptr<Timer> sweep_timer_;
+    std::optional<TimePoint> outage_began_;
+    uint64_t turn_ = 0;
+    uint32_t identities_made_ = 0;
+    bool sweep_needed_ = false;
+};
+
+}  // namespace holdfast::engine

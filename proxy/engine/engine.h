@@ -1,0 +1,67 @@
+#pragma once
+
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "config/settings.h"
+#include "proxy/engine/cluster.h"
+#include "proxy/engine/session.h"
+#include "proxy/engine/world.h"
+
+namespace holdfast::engine {
+
+/// All clusters and sessions of the process. Driven from outside: accepted links and views come in through
+/// its methods, everything else through the World's callbacks. Outlived by the world and the log.
+class Engine {
+public:
+    Engine(World& world, Log& log, const config::Proxy& settings);
+    ~Engine();
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    /// Adds a cluster; it lives as long as the engine.
+    Cluster& add_cluster(ClusterParts parts);
+    /// Adds an entrance to a cluster; its address stays valid as long as the engine lives.
+    Entrance& add_entrance(Cluster& cluster, config::Listener settings);
+
+    /// A client came in.
+    void accept(Entrance& entrance, std::unique_ptr<Link> link, Peer peer);
+    size_t sessions() const { return sessions_.size(); }
+
+    /// Begins an orderly end: idle sessions are told and closed, others when they fall idle. `on_empty` is
+    /// called once when none is left.
+    void shut_down(std::function<void()> on_empty);
+    /// Closes every session that is left.
+    void close_all();
+    bool shutting_down() const { return shutting_down_; }
+
+    // For sessions.
+    World& world() { return world_; }
+    Log& log() { return log_; }
+    const config::Proxy& settings() const { return settings_; }
+    bool is_full() const { return sessions_.size() > settings_.max_clients; }
+    void bury(SessionId id);
+    /// A cancel request came in on `cluster`.
+    void cancel(Cluster& cluster, Bytes key);
+    uint32_t process_id(SessionId id) const { return static_cast<uint32_t>(id.value & 0x7fffffff); }
+    /// Two buffers for what is built and written within one call.
+    ByteBuffer& out() { return out_; }
+    ByteBuffer& prefix() { return prefix_; }
+
+private:
+    World& world_;
+    Log& log_;
+    config::Proxy settings_;
+    std::vector<std::unique_ptr<Cluster>> clusters_;
+    std::vector<std::unique_ptr<Entrance>> entrances_;
+    std::unordered_map<SessionId, std::unique_ptr<Session>> sessions_;
+    std::unordered_map<uint32_t, SessionId> by_process_id_;
+    ByteBuffer out_;
+    ByteBuffer prefix_;
+    std::function<void()> on_empty_;
+    uint64_t next_id_ = 0;
+    bool shutting_down_ = false;
+};
+
+}  // namespace holdfast::engine

@@ -1,0 +1,107 @@
+#include "proxy/engine/metrics.h"
+
+#include <cstdlib>
+
+namespace holdfast::engine {
+
+std::string_view to_string(RouteReason reason) {
+    switch (reason) {
+        case RouteReason::classified: return "classified";
+        case RouteReason::in_transaction: return "in_transaction";
+        case RouteReason::pinned: return "pinned";
+        case RouteReason::rule: return "rule";
+        case RouteReason::listener_role: return "listener_role";
+        case RouteReason::learned: return "learned";
+        case RouteReason::read_your_writes: return "read_your_writes";
+        case RouteReason::lag: return "lag";
+        case RouteReason::no_replica: return "no_replica";
+        case RouteReason::oversize: return "oversize";
+        case RouteReason::consistency: return "consistency";
+    }
+    std::abort();
+}
+
+std::string_view to_string(CloseReason reason) {
+    switch (reason) {
+        case CloseReason::client_left: return "client_left";
+        case CloseReason::client_lost: return "client_lost";
+        case CloseReason::protocol_error: return "protocol_error";
+        case CloseReason::login_failed: return "login_failed";
+        case CloseReason::login_refused: return "login_refused";
+        case CloseReason::login_timeout: return "login_timeout";
+        case CloseReason::tls_failed: return "tls_failed";
+        case CloseReason::cancel_request: return "cancel_request";
+        case CloseReason::shutdown: return "shutdown";
+        case CloseReason::limit: return "limit";
+        case CloseReason::internal: return "internal";
+    }
+    std::abort();
+}
+
+// The first letter says who ended the session (N nobody: the normal end, C the client, P the proxy's policy,
+// T a timeout, K an operator, R a resource limit, I the proxy itself), the second where (A accept or TLS,
+// L login, D in the established stream, - anywhere).
+std::string_view end_code(CloseReason reason) {
+    switch (reason) {
+        case CloseReason::client_left: return "N-";
+        case CloseReason::client_lost: return "C-";
+        case CloseReason::protocol_error: return "CD";
+        case CloseReason::login_failed: return "PL";
+        case CloseReason::login_refused: return "PA";
+        case CloseReason::login_timeout: return "TL";
+        case CloseReason::tls_failed: return "CA";
+        case CloseReason::cancel_request: return "NA";
+        case CloseReason::shutdown: return "K-";
+        case CloseReason::limit: return "R-";
+        case CloseReason::internal: return "I-";
+    }
+    std::abort();
+}
+
+std::string_view to_string(HoldOutcome outcome) {
+    switch (outcome) {
+        case HoldOutcome::resumed: return "resumed";
+        case HoldOutcome::timed_out: return "timed_out";
+        case HoldOutcome::client_gone: return "client_gone";
+        case HoldOutcome::cancelled: return "cancelled";
+    }
+    std::abort();
+}
+
+std::string_view to_string(LossOutcome outcome) {
+    switch (outcome) {
+        case LossOutcome::never_sent: return "never_sent";
+        case LossOutcome::read_again: return "read_again";
+        case LossOutcome::transaction_lost: return "transaction_lost";
+        case LossOutcome::outcome_unknown: return "outcome_unknown";
+        case LossOutcome::result_broken_off: return "result_broken_off";
+        case LossOutcome::state_lost: return "state_lost";
+    }
+    std::abort();
+}
+
+std::string_view to_string(ServerConnectResult result) {
+    switch (result) {
+        case ServerConnectResult::ok: return "ok";
+        case ServerConnectResult::unreachable: return "unreachable";
+        case ServerConnectResult::timed_out: return "timed_out";
+        case ServerConnectResult::tls: return "tls";
+        case ServerConnectResult::auth: return "auth";
+        case ServerConnectResult::too_many: return "too_many";
+        case ServerConnectResult::refused: return "refused";
+    }
+    std::abort();
+}
+
+std::string_view to_string(ClientState state) {
+    switch (state) {
+        case ClientState::login: return "login";
+        case ClientState::idle: return "idle";
+        case ClientState::active: return "active";
+        case ClientState::in_transaction: return "in_transaction";
+        case ClientState::held: return "held";
+    }
+    std::abort();
+}
+
+}  // namespace holdfast::engine

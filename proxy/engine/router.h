@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <regex>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+#include "config/settings.h"
+#include "health/view.h"
+#include "protocol/base/position.h"
+#include "protocol/dialect/dialect.h"
+#include "proxy/engine/metrics.h"
+
+namespace holdfast::engine {
+
+/// What the routing of one unit depends on besides the unit itself.
+struct RouteState {
+    config::ListenerRole listener = config::ListenerRole::automatic;
+    dialect::Transaction transaction = dialect::Transaction::idle;
+    bool transaction_on_replica = false;
+    bool pinned = false;              // reads must stay with the state that can't move
+    bool has_primary_connection = false;
+    std::optional<ServerId> replica;  // where the session's replica connection is
+    std::optional<config::RuleTarget> rule;
+    bool learned = false;
+    bool waits_for_own_write = false;  // no primary position is known that holds the session's last write
+    Position required;                 // a replica must have replayed this
+};
+
+struct Route {
+    Target target = Target::primary;  // primary or replica
+    RouteReason reason = RouteReason::classified;
+    bool current = false;  // stays on the connection of its transaction
+    bool hold = false;     // nobody can take it now
+};
+
+/// Decides where a unit goes. Pure.
+Route route(const dialect::UnitFacts& facts, const RouteState& state, const health::View& view,
+            const config::Routing& policy);
+
+/// Whether a server may take this session's reads.
+bool may_read_from(const health::ServerView& server, const Position& required);
+
+/// Chooses a replica for a session's reads: the least of load/weight (ties by `turn`), or by turn or dice.
+/// `loads[i]` belongs to servers[i] of the view and `weights[i]` too; weight 0 takes no reads.
+std::optional<ServerId> choose_replica(const health::View& view, const std::vector<config::Server>& servers,
+                                       const std::vector<uint32_t>& loads, const Position& required,
+                                       config::Balance balance, uint64_t turn, std::optional<ServerId> avoid);
+
+/// The configured rules, compiled once.
+class RuleSet {
+public:
+    explicit RuleSet(const std::vector<config::Rule>& rules);
+    bool empty() const { return rules_.empty(); }
+    /// The first rule that matches a statement of this client. `sql` is the statement as it came.
+    std::optional<config::RuleTarget> match(const dialect::Identity& identity, std::string_view sql) const;
+
+private:
+    struct Compiled {
+        std::optional<std::regex> user, database, application_name, sql, comment;
+        config::RuleTarget to;
+    };
+    std::vector<Compiled> rules_;
+};
+
+}  // namespace holdfast::engine

@@ -1,0 +1,199 @@
+#include "proxy/engine/session.h"
+
+#include <openssl/crypto.h>
+
+#include <utility>
+
+#include "protocol/base/limits.h"
+#include "proxy/engine/engine.h"
+
+namespace holdfast::engine {
+
+Session::Session(Engine& engine, SessionId id, Entrance& entrance, Peer peer)
+    : engine_(engine),
+      entrance_(entrance),
+      cluster_(entrance.cluster),
+      id_(id),
+      peer_(std::move(peer.text)),
+      accepted_at_(engine.world().now()),
+      is_local_(peer.is_local),
+      is_allowed_(peer.is_allowed) {
+    cluster_.enrol(*this);
+    cluster_.metrics().client_accepted();
+    cluster_.metrics().client_state_entered(client_state_);
+}
+
+Session::~Session() = default;
+
+void Session::adopt(std::unique_ptr<Link> link) {
+    link_ = std::move(link);
+    dialect::ClientHandshakeOptions options;
+    const config::Listener& listener = entrance_.settings;
+    options.tls_offered = listener.tls.mode != config::ClientTlsMode::disable && !is_local_;
+    options.tls_required = listener.tls.mode == config::ClientTlsMode::require && !is_local_;
+    options.auth = static_cast<int>(listener.auth);
+    options.is_local = is_local_;
+    handshake_ = cluster_.dialect().client_handshake(options);
+    if (cluster_.settings().login_timeout.count() > 0) {
+        timer_ = cluster_.world().after(cluster_.settings().login_timeout, [this] {
+            close_with(CloseReason::login_timeout, "57014", "the login took longer than login_timeout");
+        });
+    }
+}
+
+TimePoint Session::now() const { return engine_.world().now(); }
+
+bool Session::is_idle() const {
+    if (phase_ == Phase::login || phase_ == Phase::opening || phase_ == Phase::held) return true;
+    return phase_ == Phase::ready && !busy() && !moving_ && !conversation_->unit_open() &&
+           conversation_->transaction() == Transaction::idle;
+}
+
+bool Session::owns_cancel_secret(Bytes secret) const {
+    return !cancel_secret_.empty() && secret.size() == cancel_secret_.size() &&
+           CRYPTO_memcmp(secret.data(), cancel_secret_.data(), secret.size()) == 0;
+}
+
+void Session::cancel() {
+    if (phase_ == Phase::held) {
+        cancelled_ = true;
+        if (moving_) {
+            // Nothing of it runs anywhere: the answer is ours.
+            moving_ = false;
+            end_hold(HoldOutcome::cancelled);
+            cancelled_ = false;
+            ByteBuffer& out = engine_.out();
+            out.clear();
+            while (conversation_->units_in_flight() > 0) {
+                conversation_->fail_unit({dialect::Failure::cancelled, "canceling statement due to user request", {}, {}, {}}, out);
+            }
+            bytes_to_client_ += out.size();
+            link_->write(out);
+            wake();
+            return;
+        }
+        wake();
+        return;
+    }
+    if (phase_ != Phase::ready || !busy()) return;
+    ServerConnection* server = connection(active_);
+    // A connection that is being brought up to date runs nothing of the user's.
+    if (server && server->ready() && !conversation_->synchronising(active_)) cluster_.send_cancel(*server);
+}
+
+void Session::set_client_state() {
+    ClientState state = ClientState::idle;
+    switch (phase_) {
+        case Phase::login:
+        case Phase::opening: state = ClientState::login; break;
+        case Phase::held: state = ClientState::held; break;
+        case Phase::closing: return;
+        case Phase::ready:
+            if (busy()) {
+                state = ClientState::active;
+            } else if (conversation_->transaction() != Transaction::idle) {
+                state = ClientState::in_transaction;
+            }
+            break;
+    }
+    if (state == client_state_) return;
+    cluster_.metrics().client_state(client_state_, state);
+    client_state_ = state;
+}
+
+void Session::on_writable() {
+    for (auto& slot : slots_) {
+        if (slot && slot->link()) slot->link()->resume(Pause::peer_is_slow);
+    }
+}
+
+void Session::on_ended(LinkEnd end, std::string_view detail) {
+    switch (end) {
+        case LinkEnd::closed_by_peer: return close(CloseReason::client_left, detail);
+        case LinkEnd::reset: return close(CloseReason::client_lost, detail);
+        case LinkEnd::tls_failed: return close(CloseReason::tls_failed, detail);
+    }
+}
+
+void Session::close_with(CloseReason reason, std::string_view code, std::string_view message) {
+    if (phase_ == Phase::closing) return;
+    const bool inside = conversation_ && conversation_->inside_message();
+    if (link_ && !inside) {
+        ByteBuffer& out = engine_.out();
+        out.clear();
+        cluster_.dialect().append_fatal(code, message, out);
+        bytes_to_client_ += out.size();
+        link_->write(out);
+    }
+    close(reason, message);
+}
+
+void Session::close(CloseReason reason, std::string_view detail) {
+    if (phase_ == Phase::closing) return;
+    if (phase_ == Phase::held) end_hold(HoldOutcome::client_gone);
+    phase_ = Phase::closing;
+    close_reason_ = reason;
+    timer_.reset();
+    retry_timer_.reset();
+    cluster_.strike(*this);
+    cluster_.metrics().client_state_left(client_state_);
+    cluster_.metrics().client_closed(reason);
+    cluster_.metrics().client_bytes(bytes_from_client_, bytes_to_client_);
+    if (reason != CloseReason::cancel_request) {
+        const bool failed = reason == CloseReason::login_failed || reason == CloseReason::protocol_error ||
+                            reason == CloseReason::internal;
+        const auto lived = std::chrono::duration_cast<std::chrono::milliseconds>(now() - accepted_at_).count();
+        const std::string_view user = identity_ ? std::string_view(identity_->identity.user) : std::string_view();
+        const std::string_view database = identity_ ? std::string_view(identity_->identity.database) : std::string_view();
+        const std::initializer_list<LogField> fields = {
+            {"cluster", cluster_.settings().name}, {"session", id_}, {"client", peer_}, {"user", user},
+            {"database", database}, {"reason", to_string(reason)}, {"end", end_code(reason)}, {"lived_ms", lived},
+            {"statements", statements_}, {"bytes_in", bytes_from_client_}, {"bytes_out", bytes_to_client_},
+            {"detail", detail}};
+        Log& log = engine_.log();
+        const LogLevel level = failed ? LogLevel::warn : LogLevel::info;
+        if (log.enabled(level)) log.write(level, "session_closed", fields);
+    }
+    for (const Slot slot : {Slot::a, Slot::b}) {
+        auto& place = slots_[dialect::index(slot)];
+        if (!place) continue;
+        ByteBuffer reset;
+        const bool reusable = place->ready() && conversation_ && !conversation_->pins().settings &&
+                              !conversation_->synchronising(slot) && conversation_->append_reset(reset);
+        if (reusable) {
+            place->link()->resume(Pause::peer_is_slow);
+            place->link()->resume(Pause::in_turn);
+            place->set_user(nullptr);
+            cluster_.give_back(std::move(place), reset);
+        } else {
+            defer_death(std::move(place));
+        }
+    }
+    if (counted_in_load_) {
+        counted_in_load_ = false;
+        --cluster_.loads()[load_server_.value - 1];
+    }
+    if (link_) Link::close_gently(std::move(link_));
+    engine_.bury(id_);
+}
+
+/// The connection may be the one whose callback we are in: it dies at the end of the turn.
+void Session::defer_death(std::unique_ptr<ServerConnection> connection) {
+    if (!connection) return;
+    connection->set_user(nullptr);
+    connection->retire();
+    std::shared_ptr<ServerConnection> dying = std::move(connection);
+    cluster_.world().defer([dying] {});
+}
+
+bool Session::slot_of(const ServerConnection& connection, Slot& slot) const {
+    for (const Slot each : {Slot::a, Slot::b}) {
+        if (this->connection(each) == &connection) {
+            slot = each;
+            return true;
+        }
+    }
+    return false;
+}
+
+}  // namespace holdfast::engine

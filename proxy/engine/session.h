@@ -1,0 +1,191 @@
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "protocol/base/ids.h"
+#include "protocol/dialect/dialect.h"
+#include "proxy/engine/cluster.h"
+#include "proxy/engine/server_connection.h"
+#include "proxy/engine/world.h"
+
+namespace holdfast::engine {
+
+class Engine;
+
+/// Where a client came in: a listener of a cluster, and what it demands.
+struct Entrance {
+    Cluster& cluster;
+    config::Listener settings;
+};
+
+/// Who is at the other end of a client connection.
+struct Peer {
+    std::string text;     // for the log
+    bool is_local = false;  // a Unix socket
+    bool is_allowed = true; // by the listener's `allow`
+};
+
+/// One client, from accept to its end. Owned by the engine's table and buried at the end of the loop's turn.
+///
+/// Its phases:   login -> opening -> ready <-> held -> closing
+/// In `ready` the conversation says whether requests are in flight. Requests in flight are all on one slot
+/// (`active_`): one for the primary and one for a replica can wait for their turn. Waiting costs no memory:
+/// the client is not read, and what was read of its next request stays in the link.
+class Session final : public LinkOwner, public ServerConnectionUser {
+public:
+    Session(Engine& engine, SessionId id, Entrance& entrance, Peer peer);
+    ~Session() override;
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
+
+    /// The link of the accepted connection; its bytes begin to come after this.
+    void adopt(std::unique_ptr<Link> link);
+    SessionId id() const { return id_; }
+
+    // --- from the client's link
+    size_t on_bytes(Bytes bytes) override;
+    void on_writable() override;
+    void on_secured() override;
+    void on_ended(LinkEnd end, std::string_view detail) override;
+
+    // --- from server connections
+    void on_server_ready(ServerConnection& connection) override;
+    void on_server_failed(ServerConnection& connection, const ConnectFailure& failure) override;
+    size_t on_server_bytes(ServerConnection& connection, Bytes bytes) override;
+    void on_server_writable(ServerConnection& connection) override;
+    void on_server_ended(ServerConnection& connection, std::string_view why) override;
+
+    // --- from the cluster
+    void on_view_changed(bool primary_changed);
+    /// Something that a held session waits for may have come.
+    void on_news();
+
+    // --- from the engine
+    bool owns_cancel_secret(Bytes secret) const;
+    void cancel();
+    /// Orderly end of the proxy; true: it may be closed now (idle).
+    bool is_idle() const;
+    void close(CloseReason reason, std::string_view detail = {});
+    /// Tells the client why, in its protocol, then closes.
+    void close_with(CloseReason reason, std::string_view code, std::string_view message);
+
+private:
+    enum class Phase : uint8_t { login, opening, ready, held, closing };
+    using Slot = dialect::Slot;
+    using Transaction = dialect::Transaction;
+
+    // session_login.cc
+    size_t login_bytes(Bytes bytes);
+    void login_step(dialect::Step step);
+    void look_up_role();
+    void authenticated();
+    void open_first_server();
+    void first_server_ready(ServerConnection& connection);
+    void first_server_failed(const ConnectFailure& failure);
+    void welcome(std::shared_ptr<const dialect::Parameters> parameters);
+
+    // session_requests.cc
+    bool begin_unit(Bytes rest, const dialect::Cut& cut, size_t& used);
+    void send_unit(Bytes bytes, Slot slot);
+    void flush_requests();
+    void be_patient();
+    void refuse(Bytes rest, const dialect::FailureText& text, size_t& used);
+    Route choose_route(const dialect::UnitFacts& facts);
+    RouteState route_state(const dialect::UnitFacts& facts);
+    /// Makes the slot's connection usable for the next unit; false: the session waits (or was told why not).
+    bool prepare_slot(Slot slot, const Route& route);
+    bool open_slot(Slot slot, ServerId server);
+    ServerId pick_replica(Slot slot, bool& found);
+    void update_required_position();
+    void count_statement(const Route& route, const dialect::UnitFacts& facts);
+
+    // session_responses.cc
+    void forward(Bytes bytes);
+    bool act_on(Slot slot, const dialect::Scan& scan);
+    void unit_done(Slot slot);
+    void set_client_state();
+
+    // session_waiting.cc
+    /// A server that can take the statement, or the login at one that can: the latter is not counted.
+    enum class HoldFor : uint8_t { server, login };
+    void hold(HoldFor what);
+    void wait_in_turn();
+    void wake();
+    void end_hold(HoldOutcome outcome);
+    void hold_expired();
+    dialect::FailureText hold_failure() const;
+
+    // session_loss.cc
+    void lose_slot(Slot slot, std::string_view why);
+    void resolve_lost_units(std::string_view why);
+    void fail_all_units(std::string_view why);
+    void move_units(Slot from, bool to_primary);
+    void try_move();
+    void drop_slot(Slot slot);
+    bool connection_is_gone(const ServerConnection& connection, Slot slot) const;
+    void pad_client();
+    std::string server_name(Slot slot) const;
+
+    Slot slot_for(Target target) const { return target == Target::primary ? primary_slot_ : dialect::other(primary_slot_); }
+    ServerConnection* connection(Slot slot) const { return slots_[dialect::index(slot)].get(); }
+    bool slot_of(const ServerConnection& connection, Slot& slot) const;
+    bool busy() const { return conversation_ && conversation_->units_in_flight() > 0; }
+    TimePoint now() const;
+    void defer_death(std::unique_ptr<ServerConnection> connection);
+
+    Engine& engine_;
+    Entrance& entrance_;
+    Cluster& cluster_;
+    SessionId id_;
+    std::unique_ptr<Link> link_;
+    std::unique_ptr<dialect::ClientHandshake> handshake_;  // until the login is complete
+    std::unique_ptr<dialect::Conversation> conversation_;  // from then on
+    std::shared_ptr<const dialect::Credential> credential_;
+    IdentityRef identity_;
+    std::array<std::unique_ptr<ServerConnection>, dialect::slot_count> slots_;
+    std::unique_ptr<Timer> timer_;        // login, hold or patience: one at a time
+    std::unique_ptr<Timer> retry_timer_;
+    ByteBuffer retained_;                 // of the units in flight, while they can be run again
+    std::string cancel_secret_;
+    std::string lost_state_;              // what the client is yet to be told of: "temporary tables"; empty: nothing
+    std::string peer_;
+    TimePoint accepted_at_;
+    TimePoint unit_began_at_{};
+    TimePoint held_since_{};
+    TimePoint last_write_at_{};           // zero: none, or `required_` is known to hold it
+    TimePoint replica_chosen_at_{};
+    Position required_;
+    uint64_t bytes_from_client_ = 0;
+    uint64_t bytes_to_client_ = 0;
+    uint64_t statements_ = 0;
+    Slot primary_slot_ = Slot::a;
+    Slot active_ = Slot::a;               // where the units in flight are
+    Phase phase_ = Phase::login;
+    CloseReason close_reason_ = CloseReason::client_left;
+    ClientState client_state_ = ClientState::login;
+    bool is_local_ = false;
+    bool is_allowed_ = true;
+    bool insist_ = false;                 // a batch that came in part is taken as it is
+    bool patient_ = false;
+    bool retained_whole_ = false;         // `retained_` holds all of the units in flight
+    bool moving_ = false;                 // units in flight wait to be run again on another server
+    bool move_to_primary_ = false;
+    bool wrote_ = false;                  // the unit or transaction under way may have written
+    bool expired_ = false;                // the unit that waits is to be refused: waited too long …
+    bool cancelled_ = false;              // … or cancelled by its user
+    bool stalled_ = false;                // requests in flight on a primary that does not answer
+    bool counted_in_load_ = false;
+    bool hold_counted_ = false;           // this hold is in the metrics
+    bool learn_ = false;                  // the units being moved were refused by a replica: remember them
+    ServerId load_server_;
+    std::unique_ptr<ConnectFailure> failure_;  // of the last attempt while waiting
+    // What one call collects to send with one write.
+    size_t pending_begin_ = 0;
+    size_t pending_end_ = 0;
+    const std::byte* pending_base_ = nullptr;
+};
+
+}  // namespace holdfast::engine

@@ -1,0 +1,211 @@
+// A session's beginning: the client proves itself, a server connection is opened with what that taught, and
+// the client is told that it is in. Once the cluster has been seen, no server is needed for that.
+#include <utility>
+
+#include "protocol/base/limits.h"
+#include "proxy/engine/engine.h"
+#include "proxy/engine/session.h"
+
+namespace holdfast::engine {
+
+using dialect::Step;
+
+size_t Session::login_bytes(Bytes bytes) {
+    size_t used = 0;
+    while (phase_ == Phase::login && handshake_ && used < bytes.size()) {
+        ByteBuffer& out = engine_.out();
+        out.clear();
+        const dialect::Progress progress = handshake_->on_bytes(bytes.subspan(used), out);
+        used += progress.consumed;
+        if (!out.empty()) {
+            bytes_to_client_ += out.size();
+            link_->write(out);
+        }
+        if (progress.step == Step::start_tls_now) {
+            link_->start_tls_as_server(bytes.subspan(used));
+            return bytes.size();
+        }
+        const bool goes_on = progress.step == Step::need_bytes;
+        login_step(progress.step);
+        if (!goes_on) return used;
+        if (progress.consumed == 0) break;
+    }
+    return used;
+}
+
+/// What the handshake asks for; its bytes have been sent.
+void Session::login_step(Step step) {
+    switch (step) {
+        case Step::need_bytes: return;
+        case Step::start_tls: link_->start_tls_as_server({}); return;
+        case Step::start_tls_now: return;
+        case Step::need_secret: return look_up_role();
+        case Step::cancel: {
+            const ByteBuffer key(handshake_->cancel_key().begin(), handshake_->cancel_key().end());
+            engine_.cancel(cluster_, key);
+            return close(CloseReason::cancel_request);
+        }
+        case Step::done: return authenticated();
+        case Step::derive_keys:
+        case Step::failed: {
+            if (handshake_->is_password_failure()) cluster_.directory().forget_role(handshake_->user());
+            return close(handshake_->is_password_failure() ? CloseReason::login_failed : CloseReason::protocol_error,
+                         handshake_->error());
+        }
+    }
+}
+
+void Session::on_secured() {
+    if (phase_ != Phase::login || !handshake_) return;
+    ByteBuffer& out = engine_.out();
+    out.clear();
+    const TlsFacts* facts = link_->tls();
+    const Step step = handshake_->on_secured(facts->alpn, facts->local_end_point, facts->peer_common_name, out);
+    if (!out.empty()) link_->write(out);
+    login_step(step);
+}
+
+void Session::look_up_role() {
+    // Who may not come in learns so before a password is asked for, as from the server itself.
+    if (!is_allowed_) {
+        return close_with(CloseReason::login_refused, "28000",
+                          "no access for host \"" + peer_ + "\": it is not in this listener's `allow` list");
+    }
+    if (engine_.is_full()) {
+        return close_with(CloseReason::login_refused, "53300",
+                          "sorry, too many clients already (proxy.max_clients)");
+    }
+    if (engine_.shutting_down()) {
+        return close_with(CloseReason::login_refused, "57P03", "the proxy is shutting down");
+    }
+    link_->pause(Pause::login);
+    cluster_.directory().find_role(
+        handshake_->user(),
+        [cluster = &cluster_, id = id_](Result<std::optional<dialect::StoredRole>> found) {
+            Session* session = cluster->find(id);
+            if (!session || session->phase_ != Phase::login || !session->handshake_) return;
+            ByteBuffer& out = session->engine_.out();
+            out.clear();
+            const Step step = found ? session->handshake_->on_secret(*std::move(found), out)
+                                    : session->handshake_->on_secret_unavailable(found.error().message, out);
+            if (!found) {
+                session->engine_.log().warn("role_lookup_failed", {{"cluster", cluster->settings().name},
+                                                                   {"session", id},
+                                                                   {"error", found.error().message}});
+            }
+            if (!out.empty()) session->link_->write(out);
+            session->link_->resume(Pause::login);
+            session->login_step(step);
+        });
+}
+
+void Session::authenticated() {
+    if (!is_allowed_ || engine_.is_full() || engine_.shutting_down()) return look_up_role();  // says why not
+    credential_ = handshake_->take_credential();
+    identity_ = cluster_.intern_identity(handshake_->identity());
+    phase_ = Phase::opening;
+    link_->pause(Pause::login);
+    open_first_server();
+}
+
+/// Opens the connection that most sessions need first, so that a wrong database or a missing privilege is
+/// told at login, as the server itself does.
+void Session::open_first_server() {
+    if (phase_ != Phase::opening) return;
+    const health::View& view = cluster_.view();
+    std::optional<ServerId> server = view.primary;
+    Slot slot = primary_slot_;
+    if (entrance_.settings.role == config::ListenerRole::replica) {
+        slot = dialect::other(primary_slot_);
+        server = choose_replica(view, cluster_.settings().servers, cluster_.loads(), {},
+                                cluster_.settings().routing.balance, cluster_.next_turn(), std::nullopt);
+        if (!server && cluster_.settings().routing.primary_reads != config::PrimaryReads::never) server = view.primary;
+    }
+    if (server && cluster_.may_open(*server, *identity_)) {
+        auto connection = cluster_.take_idle(*server, *identity_);
+        if (connection) {
+            slots_[dialect::index(slot)] = std::move(connection);
+            ServerConnection& taken = *this->connection(slot);
+            taken.set_user(this);
+            return first_server_ready(taken);
+        }
+        auto& place = slots_[dialect::index(slot)];
+        place = std::make_unique<ServerConnection>(cluster_, *server, identity_, credential_);
+        place->start(*this);
+        return;
+    }
+    if (auto remembered = cluster_.remembered_parameters(*identity_)) return welcome(std::move(remembered));
+    // Nothing is known of this cluster yet: the client waits, as its first statement would.
+    cluster_.wait_for_news(*this);
+    if (held_since_ == TimePoint{}) {
+        held_since_ = now();
+        timer_ = cluster_.world().after(cluster_.settings().failover.wait, [this] {
+            close_with(CloseReason::login_refused, "57P03",
+                       "no server of cluster \"" + cluster_.settings().name + "\" could be reached for " +
+                           std::to_string(cluster_.settings().failover.wait.count()) + " ms (failover.wait)");
+        });
+    }
+}
+
+void Session::first_server_ready(ServerConnection& connection) {
+    auto parameters = std::make_shared<dialect::Parameters>(connection.parameters());
+    cluster_.dialect().present_parameters(*parameters, entrance_.settings.role == config::ListenerRole::replica);
+    auto shared = cluster_.intern_parameters(*parameters);
+    cluster_.remember_parameters(*identity_, shared);
+    welcome(std::move(shared));
+}
+
+void Session::first_server_failed(const ConnectFailure& failure) {
+    using Kind = dialect::ServerRefusal::Kind;
+    if (failure.result == ServerConnectResult::auth) {
+        const auto& refusal = failure.refusal;
+        if (refusal.kind == Kind::identity && !refusal.wire.empty()) {
+            bytes_to_client_ += refusal.wire.size();
+            link_->write(refusal.wire);
+            return close(CloseReason::login_refused, refusal.message);
+        }
+        return close_with(CloseReason::login_refused, refusal.code.empty() ? "28000" : refusal.code,
+                          "the server did not let user \"" + identity_->identity.user + "\" in: " + refusal.message);
+    }
+    if (auto remembered = cluster_.remembered_parameters(*identity_)) return welcome(std::move(remembered));
+    // Try again with the next news of the servers, or a little later.
+    cluster_.wait_for_news(*this);
+    retry_timer_ = cluster_.world().after(limits::reconnect_delay, [this] { on_news(); });
+    if (held_since_ == TimePoint{}) {
+        held_since_ = now();
+        timer_ = cluster_.world().after(cluster_.settings().failover.wait, [this] {
+            close_with(CloseReason::login_refused, "57P03",
+                       "no server of cluster \"" + cluster_.settings().name + "\" could be logged in to within " +
+                           std::to_string(cluster_.settings().failover.wait.count()) + " ms (failover.wait)");
+        });
+    }
+}
+
+void Session::welcome(std::shared_ptr<const dialect::Parameters> parameters) {
+    const size_t secret_bytes = handshake_->cancel_secret_bytes();
+    cancel_secret_.resize(secret_bytes);
+    cluster_.world().random(reinterpret_cast<std::byte*>(cancel_secret_.data()), secret_bytes);
+    ByteBuffer& out = engine_.out();
+    out.clear();
+    handshake_->welcome(*parameters, engine_.process_id(id_), as_bytes(cancel_secret_), out);
+    handshake_.reset();
+    conversation_ = cluster_.dialect().conversation(identity_->identity, *identity_->sources, *parameters);
+    conversation_->set_corrects(entrance_.settings.role == config::ListenerRole::automatic);
+    for (const Slot slot : {Slot::a, Slot::b}) {
+        if (ServerConnection* opened = connection(slot)) {
+            conversation_->slot_opened(slot, opened->says_replica().value_or(slot != primary_slot_));
+        }
+    }
+    timer_.reset();
+    retry_timer_.reset();
+    held_since_ = {};
+    cluster_.stop_waiting(*this);
+    phase_ = Phase::ready;
+    bytes_to_client_ += out.size();
+    link_->write(out);
+    cluster_.metrics().client_logged_in(now() - accepted_at_);
+    set_client_state();
+    link_->resume(Pause::login);
+}
+
+}  // namespace holdfast::engine

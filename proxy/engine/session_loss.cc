@@ -1,0 +1,215 @@
+// A server is gone, or can't answer: what was in flight is run again where that is safe, and told to the client
+// where it is not. The client's connection stays.
+#include <algorithm>
+#include <utility>
+
+#include "protocol/base/limits.h"
+#include "proxy/engine/engine.h"
+#include "proxy/engine/session.h"
+
+namespace holdfast::engine {
+
+using dialect::Failure;
+using dialect::FailureText;
+
+std::string Session::server_name(Slot slot) const {
+    const ServerConnection* of = connection(slot);
+    return of ? cluster_.server(of->server()).name : std::string("?");
+}
+
+/// Lets a connection go; what the conversation had on it is gone too.
+void Session::drop_slot(Slot slot) {
+    auto& place = slots_[dialect::index(slot)];
+    if (!place) return;
+    if (slot != primary_slot_ && counted_in_load_) {
+        counted_in_load_ = false;
+        --cluster_.loads()[load_server_.value - 1];
+    }
+    defer_death(std::move(place));
+    if (conversation_) conversation_->slot_lost(slot);
+}
+
+bool Session::connection_is_gone(const ServerConnection& connection, Slot slot) const {
+    return this->connection(slot) != &connection;
+}
+
+void Session::lose_slot(Slot slot, std::string_view why) {
+    const std::string server = server_name(slot);
+    const std::string reason(why);
+    const bool in_flight = busy() && slot == active_ && !moving_;
+    const bool transaction = conversation_ && conversation_->transaction() != Transaction::idle && slot == active_;
+    const bool syncing = conversation_ && conversation_->synchronising(slot);
+    const bool had_pins = conversation_ && slot == primary_slot_ && conversation_->pins().any();
+    drop_slot(slot);
+    if (phase_ == Phase::opening) return open_first_server();
+    if (!conversation_ || phase_ == Phase::closing) return;
+
+    std::string lost;
+    if (had_pins) {
+        lost = conversation_->pins().describe();
+        conversation_->clear_pins();
+    }
+    if (in_flight) {
+        if (!lost.empty()) lost_state_ = lost;
+        resolve_lost_units("server \"" + server + "\" was lost: " + reason);
+        return;
+    }
+    if (transaction) {
+        FailureText text;
+        text.failure = Failure::transaction_lost;
+        text.message = "the transaction was lost with its server \"" + server + "\" and is rolled back: " + reason;
+        if (!lost.empty()) text.detail = "Session state was lost with it: " + lost + ".";
+        text.hint = "Run the transaction again.";
+        conversation_->lose_transaction(text);
+        cluster_.metrics().loss(LossOutcome::transaction_lost);
+        wrote_ = false;
+        set_client_state();
+    } else if (!lost.empty()) {
+        lost_state_ = lost;
+    }
+    if (moving_) return try_move();
+    if (syncing || phase_ == Phase::ready || phase_ == Phase::held) wake();
+    // Subscriptions do not wait for a statement.
+    const auto primary = cluster_.view().primary;
+    if (slot == primary_slot_ && primary && phase_ == Phase::ready && conversation_->has_subscriptions() && !busy()) {
+        open_slot(primary_slot_, *primary);
+    }
+}
+
+/// The server of the units in flight is gone.
+void Session::resolve_lost_units(std::string_view why) {
+    if (conversation_->transaction() == Transaction::idle && conversation_->rerunnable() && retained_whole_) {
+        cluster_.metrics().loss(LossOutcome::read_again);
+        moving_ = true;
+        move_to_primary_ = false;
+        hold(HoldFor::server);
+        try_move();
+        return;
+    }
+    fail_all_units(why);
+}
+
+void Session::fail_all_units(std::string_view why) {
+    const std::string reason(why);
+    pad_client();
+    if (phase_ == Phase::closing) return;
+    ByteBuffer& out = engine_.out();
+    out.clear();
+    while (conversation_->units_in_flight() > 0) {
+        const Transaction transaction = conversation_->transaction();
+        if (transaction != Transaction::idle && conversation_->answer_rollback(out)) continue;
+        FailureText text;
+        text.hint = "The connection goes on.";
+        LossOutcome outcome;
+        if (conversation_->may_have_committed()) {
+            outcome = LossOutcome::outcome_unknown;
+            text.failure = Failure::outcome_unknown;
+            text.message = "the outcome of the statement is unknown: " + reason;
+            text.hint = "It may have been carried out: look before running it again.";
+        } else if (transaction != Transaction::idle) {
+            outcome = LossOutcome::transaction_lost;
+            text.failure = Failure::transaction_lost;
+            text.message = "the transaction was lost and is rolled back: " + reason;
+            text.hint = "Run the transaction again.";
+        } else {
+            outcome = LossOutcome::result_broken_off;
+            text.failure = Failure::result_broken_off;
+            text.message = "the result was broken off: " + reason;
+            text.hint = "It only read: run it again.";
+        }
+        cluster_.metrics().loss(outcome);
+        conversation_->fail_unit(text, out);
+    }
+    retained_.clear();
+    wrote_ = false;
+    moving_ = false;
+    if (!link_) return;
+    bytes_to_client_ += out.size();
+    link_->write(out);
+    set_client_state();
+    wake();
+}
+
+/// The client was in the middle of a long message: it is completed with zeros, so that the error behind it
+/// can be read.
+void Session::pad_client() {
+    size_t left = conversation_->padding();
+    if (left == 0) return;
+    if (left > limits::padding_bytes_max) {
+        close(CloseReason::limit, "a message was broken off with more bytes missing than can be made up");
+        return;
+    }
+    static const std::array<std::byte, 65'536> zeros{};
+    while (left > 0) {
+        const size_t size = std::min(left, zeros.size());
+        link_->write(Bytes(zeros).first(size));
+        left -= size;
+    }
+}
+
+/// The units in flight on `from` are to be run on another server; its own answer is not wanted any more.
+void Session::move_units(Slot from, bool to_primary) {
+    if (!retained_whole_ || !conversation_->abandon_answer(from)) drop_slot(from);
+    moving_ = true;
+    move_to_primary_ = to_primary;
+    hold(HoldFor::login);
+    try_move();
+}
+
+/// Runs the units that wait again, as soon as a server is there for them.
+void Session::try_move() {
+    const health::View& view = cluster_.view();
+    Slot slot = primary_slot_;
+    std::optional<ServerId> server = view.primary;
+    update_required_position();
+    const config::Routing& policy = cluster_.settings().routing;
+    const bool to_primary = move_to_primary_ || conversation_->needs_primary() || conversation_->pins().reads() ||
+                            entrance_.settings.role == config::ListenerRole::primary ||
+                            policy.consistency == config::Consistency::primary ||
+                            (policy.consistency == config::Consistency::session && last_write_at_ != TimePoint{});
+    if (!to_primary) {
+        bool found = false;
+        const Slot replica_slot = dialect::other(primary_slot_);
+        const ServerId replica = pick_replica(replica_slot, found);
+        if (found) {
+            slot = replica_slot;
+            server = replica;
+        } else if (policy.primary_reads == config::PrimaryReads::never) {
+            server.reset();
+        }
+    }
+    if (!server) return hold(HoldFor::server);
+    ServerConnection* existing = connection(slot);
+    if (existing && existing->server() != *server) {
+        drop_slot(slot);
+        existing = nullptr;
+    }
+    if (!existing) {
+        if (!open_slot(slot, *server)) return hold(HoldFor::server);
+        existing = connection(slot);
+    }
+    if (!existing->ready()) return hold(HoldFor::login);
+    ByteBuffer& prefix = engine_.prefix();
+    prefix.clear();
+    if (conversation_->synchronise_for_rerun(slot, prefix)) {
+        active_ = slot;
+        existing->link()->write(prefix);
+        return hold(HoldFor::login);
+    }
+    if (conversation_->synchronising(slot)) return hold(HoldFor::login);
+    moving_ = false;
+    end_hold(HoldOutcome::resumed);
+    active_ = slot;
+    conversation_->rerun_unit(slot, retained_, prefix);
+    if (std::exchange(learn_, false)) {
+        const auto text = conversation_->facts().text;
+        if (!text.empty()) {
+            cluster_.learn(sql::fingerprint(sql::Dialect::postgres, text.substr(0, limits::batch_collected_bytes_max)));
+        }
+    }
+    existing->link()->write(prefix, retained_);
+    set_client_state();
+    wake();
+}
+
+}  // namespace holdfast::engine

@@ -1,0 +1,394 @@
+// From the client to a server: each unit is routed, a connection found and brought up to date, and the bytes
+// sent on as they came.
+#include <algorithm>
+#include <utility>
+
+#include "protocol/base/limits.h"
+#include "proxy/engine/engine.h"
+#include "proxy/engine/session.h"
+
+namespace holdfast::engine {
+
+using dialect::Cut;
+using dialect::CutKind;
+
+size_t Session::on_bytes(Bytes bytes) {
+    if (phase_ == Phase::login) return login_bytes(bytes);
+    if (phase_ != Phase::ready && phase_ != Phase::held) return 0;
+    size_t used = 0;
+    pending_base_ = bytes.data();
+    pending_begin_ = pending_end_ = 0;
+    while (used < bytes.size() && phase_ != Phase::closing) {
+        const Bytes rest = bytes.subspan(used);
+        ByteBuffer& out = engine_.out();
+        out.clear();
+        const Cut cut = conversation_->cut(rest, insist_, out);
+        if (cut.kind == CutKind::more) break;
+        if (cut.kind == CutKind::patience) {
+            be_patient();
+            break;
+        }
+        if (cut.kind == CutKind::begin) {
+            if (!begin_unit(rest.first(cut.size), cut, used)) break;
+            continue;
+        }
+        switch (cut.kind) {
+            case CutKind::go_on:
+                if (cut.escalates && conversation_->rerunnable() && retained_whole_ &&
+                    conversation_->units_in_flight() == 1) {
+                    // The rest of the batch needs the primary; so far it only asked for descriptions.
+                    flush_requests();
+                    move_units(active_, true);
+                    return used;
+                }
+                send_unit(rest.first(cut.size), active_);
+                used += cut.size;
+                break;
+            case CutKind::stream:
+                retained_whole_ = false;
+                conversation_->forbid_rerun();
+                if (connection(active_) && busy()) {
+                    if (pending_end_ == used) {
+                        pending_end_ += cut.size;
+                    } else {
+                        flush_requests();
+                        pending_begin_ = used;
+                        pending_end_ = used + cut.size;
+                    }
+                }
+                used += cut.size;
+                break;
+            case CutKind::drop: used += cut.size; break;
+            case CutKind::answer:
+                flush_requests();
+                used += cut.size;
+                if (!out.empty()) {
+                    bytes_to_client_ += out.size();
+                    link_->write(out);
+                }
+                set_client_state();
+                break;
+            case CutKind::terminate:
+                flush_requests();
+                close(CloseReason::client_left);
+                return bytes.size();
+            case CutKind::malformed: {
+                flush_requests();
+                const std::string why = conversation_->error();
+                close_with(CloseReason::protocol_error, "08P01", why);
+                return bytes.size();
+            }
+            case CutKind::more:
+            case CutKind::patience:
+            case CutKind::begin: break;
+        }
+        if (conversation_->requests_in_flight() > limits::requests_in_flight_max) {
+            wait_in_turn();
+            break;
+        }
+    }
+    flush_requests();
+    bytes_from_client_ += used;
+    return used;
+}
+
+/// Sends what on_bytes has gathered: one run of the client's own bytes.
+void Session::flush_requests() {
+    if (pending_end_ > pending_begin_) {
+        ServerConnection* to = connection(active_);
+        if (to && to->link()) {
+            to->link()->write({pending_base_ + pending_begin_, pending_end_ - pending_begin_});
+            if (to->link()->queued() > limits::write_queue_high_bytes) link_->pause(Pause::peer_is_slow);
+        }
+    }
+    pending_begin_ = pending_end_;
+}
+
+/// A batch came in part: when the rest is late, what is there goes out.
+void Session::be_patient() {
+    if (patient_) return;
+    patient_ = true;
+    timer_ = cluster_.world().after(limits::partial_batch_patience, [this] {
+        patient_ = false;
+        insist_ = true;
+        // Has the link give its kept bytes again.
+        link_->pause(Pause::in_turn);
+        link_->resume(Pause::in_turn);
+    });
+}
+
+/// Routes the unit that was cut and begins it. False: it stays with the client's link for now.
+bool Session::begin_unit(Bytes unit, const Cut& cut, size_t& used) {
+    if (patient_) {
+        patient_ = false;
+        timer_.reset();
+    }
+    insist_ = false;
+    const dialect::UnitFacts facts = conversation_->facts();
+    if (cancelled_) {
+        refuse(unit, {dialect::Failure::cancelled, "canceling statement due to user request", {}, {}, {}}, used);
+        return true;
+    }
+    if (expired_) {
+        refuse(unit, hold_failure(), used);
+        return true;
+    }
+    if (!lost_state_.empty()) {
+        const std::string lost = std::exchange(lost_state_, {});
+        cluster_.metrics().loss(LossOutcome::state_lost);
+        refuse(unit,
+               {dialect::Failure::state_lost, "session state was lost with its server: " + lost,
+                "The statement was not run.", "The session goes on without it: create it again.", {}},
+               used);
+        return true;
+    }
+    if (moving_) {
+        wait_in_turn();
+        return false;
+    }
+    const Route route = choose_route(facts);
+    const Slot slot = route.current ? active_ : slot_for(route.target);
+    if (busy() && slot != active_) {
+        wait_in_turn();
+        return false;
+    }
+    if (route.hold) {
+        hold(HoldFor::server);
+        return false;
+    }
+    if (!route.current && !prepare_slot(slot, route)) return false;
+    if (phase_ == Phase::held) end_hold(HoldOutcome::resumed);
+
+    if (!busy()) {
+        unit_began_at_ = now();
+        retained_.clear();
+        retained_whole_ = true;
+        wrote_ = wrote_ && conversation_->transaction() != Transaction::idle;
+    }
+    if (slot != active_) flush_requests();
+    active_ = slot;
+    wrote_ = wrote_ || facts.may_write || conversation_->transaction() != Transaction::idle;
+    count_statement(route, facts);
+    send_unit(unit, slot);
+    used += unit.size();
+    (void)cut;
+    set_client_state();
+    return true;
+}
+
+/// Sends part of a unit, with what must stand before it on this connection.
+void Session::send_unit(Bytes bytes, Slot slot) {
+    ByteBuffer& prefix = engine_.prefix();
+    prefix.clear();
+    conversation_->accept(bytes, slot, prefix);
+    if (retained_whole_) {
+        if (conversation_->rerunnable() && retained_.size() + bytes.size() <= limits::statement_retained_bytes_max) {
+            append(retained_, bytes);
+        } else {
+            retained_whole_ = false;
+            retained_.clear();
+            conversation_->forbid_rerun();
+        }
+    }
+    if (!prefix.empty()) {
+        flush_requests();
+        connection(slot)->link()->write(prefix, bytes);
+        pending_begin_ = pending_end_ = static_cast<size_t>(bytes.data() - pending_base_) + bytes.size();
+        return;
+    }
+    const auto at = static_cast<size_t>(bytes.data() - pending_base_);
+    if (pending_end_ != at || pending_begin_ == pending_end_) {
+        flush_requests();
+        pending_begin_ = at;
+    }
+    pending_end_ = at + bytes.size();
+}
+
+/// Answers the unit that waits with an error; nothing of it was sent anywhere.
+void Session::refuse(Bytes unit, const dialect::FailureText& text, size_t& used) {
+    if (phase_ == Phase::held) {
+        end_hold(cancelled_ ? HoldOutcome::cancelled : HoldOutcome::timed_out);
+    }
+    expired_ = cancelled_ = false;
+    failure_.reset();
+    flush_requests();
+    ByteBuffer& out = engine_.out();
+    out.clear();
+    used += conversation_->refuse_unit(unit, text, out);
+    bytes_to_client_ += out.size();
+    cluster_.metrics().statement_error(text.code.empty() ? "57" : text.code);
+    link_->write(out);
+    set_client_state();
+}
+
+void Session::update_required_position() {
+    if (last_write_at_ == TimePoint{}) return;
+    const health::View& view = cluster_.view();
+    // A position sampled by a probe that was sent after the write completed contains the write.
+    if (view.primary_position && view.primary_position_sampled_at > last_write_at_) {
+        required_ = view.primary_position;
+        last_write_at_ = {};
+    }
+}
+
+RouteState Session::route_state(const dialect::UnitFacts& facts) {
+    RouteState state;
+    state.listener = entrance_.settings.role;
+    state.transaction = conversation_->transaction();
+    state.transaction_on_replica = active_ != primary_slot_;
+    state.pinned = conversation_->pins().reads();
+    state.has_primary_connection = connection(primary_slot_) != nullptr;
+    if (!cluster_.rules().empty()) state.rule = cluster_.rules().match(identity_->identity, facts.text);
+    if (facts.destination == sql::Destination::replica) {
+        if (cluster_.has_learned() && !facts.text.empty()) {
+            state.learned = cluster_.has_learned(
+                sql::fingerprint(sql::Dialect::postgres, facts.text.substr(0, limits::batch_collected_bytes_max)));
+        }
+        update_required_position();
+        state.waits_for_own_write = last_write_at_ != TimePoint{};
+        state.required = required_;
+    }
+    return state;
+}
+
+Route Session::choose_route(const dialect::UnitFacts& facts) {
+    Route chosen = route(facts, route_state(facts), cluster_.view(), cluster_.settings().routing);
+    // Units in flight on one server and a statement that would go with either: stay.
+    if (busy() && facts.destination == sql::Destination::transaction && !chosen.current) {
+        chosen.target = active_ == primary_slot_ ? Target::primary : Target::replica;
+        chosen.hold = false;
+    }
+    return chosen;
+}
+
+void Session::count_statement(const Route& route, const dialect::UnitFacts& facts) {
+    ++statements_;
+    cluster_.metrics().statement(route.target, route.reason, facts.reason);
+    if (route.target == Target::primary && facts.destination == sql::Destination::replica &&
+        route.reason == RouteReason::read_your_writes) {
+        cluster_.metrics().stale_read_avoided();
+    }
+}
+
+bool Session::prepare_slot(Slot slot, const Route& route) {
+    ServerConnection* existing = connection(slot);
+    if (existing && !busy()) {
+        if (route.target == Target::primary) {
+            const auto primary = cluster_.view().primary;
+            if (primary && existing->server() != *primary) {
+                drop_slot(slot);
+                existing = nullptr;
+            }
+        } else {
+            bool found = false;
+            const ServerId best = pick_replica(slot, found);
+            if (found && best != existing->server()) {
+                drop_slot(slot);
+                existing = nullptr;
+            }
+        }
+    }
+    if (!existing) {
+        ServerId server;
+        if (route.target == Target::primary) {
+            server = *cluster_.view().primary;
+        } else {
+            bool found = false;
+            server = pick_replica(slot, found);
+            if (!found) {
+                hold(HoldFor::server);
+                return false;
+            }
+        }
+        if (!open_slot(slot, server)) {
+            hold(HoldFor::server);
+            return false;
+        }
+        existing = connection(slot);
+    }
+    if (!existing->ready()) {
+        hold(HoldFor::login);
+        return false;
+    }
+    if (busy()) return true;
+    if (conversation_->synchronising(slot)) {
+        wait_in_turn();
+        return false;
+    }
+    ByteBuffer& out = engine_.out();
+    out.clear();
+    if (conversation_->synchronise(slot, out)) {
+        flush_requests();
+        active_ = slot;
+        existing->link()->write(out);
+        wait_in_turn();
+        return false;
+    }
+    return true;
+}
+
+/// The replica for this session's next read: the one it has, while that may serve it and was not chosen too
+/// long ago; else the least loaded.
+ServerId Session::pick_replica(Slot slot, bool& found) {
+    const health::View& view = cluster_.view();
+    const config::Routing& policy = cluster_.settings().routing;
+    const Position required = policy.consistency == config::Consistency::session ? required_ : Position{};
+    found = true;
+    const ServerConnection* existing = connection(slot);
+    if (existing) {
+        const health::ServerView* server = view.find(existing->server());
+        const bool recent = now() - replica_chosen_at_ < limits::replica_choice_lifetime;
+        if (server && may_read_from(*server, required) && recent &&
+            policy.balance == config::Balance::least_outstanding) {
+            return existing->server();
+        }
+    }
+    uint64_t turn = cluster_.next_turn();
+    if (policy.balance == config::Balance::random) {
+        cluster_.world().random(reinterpret_cast<std::byte*>(&turn), sizeof turn);
+    }
+    if (existing && counted_in_load_) --cluster_.loads()[load_server_.value - 1];  // not counted against itself
+    const auto chosen = choose_replica(view, cluster_.settings().servers, cluster_.loads(), required, policy.balance,
+                                       turn, std::nullopt);
+    if (existing && counted_in_load_) ++cluster_.loads()[load_server_.value - 1];
+    if (!chosen) {
+        // A replica listener with no replica left may be served by the primary.
+        if (entrance_.settings.role == config::ListenerRole::replica && view.primary) return *view.primary;
+        found = false;
+        return {};
+    }
+    if (existing && policy.balance == config::Balance::least_outstanding) {
+        // Moving costs a login: only for a real difference.
+        const uint32_t mine = cluster_.loads()[existing->server().value - 1];
+        const uint32_t theirs = cluster_.loads()[chosen->value - 1];
+        const health::ServerView* server = view.find(existing->server());
+        replica_chosen_at_ = now();
+        if (server && may_read_from(*server, required) && theirs + 2 > mine) return existing->server();
+    }
+    return *chosen;
+}
+
+/// Takes an idle connection of the pool for the slot or begins a new one. False: not now.
+bool Session::open_slot(Slot slot, ServerId server) {
+    auto& place = slots_[dialect::index(slot)];
+    const bool is_replica = slot != primary_slot_;
+    if (auto idle = cluster_.take_idle(server, *identity_)) {
+        place = std::move(idle);
+        place->set_user(this);
+        conversation_->slot_opened(slot, is_replica);
+    } else {
+        if (!cluster_.may_open(server, *identity_)) return false;
+        if (retry_timer_) return false;  // the last attempt has just failed
+        place = std::make_unique<ServerConnection>(cluster_, server, identity_, credential_);
+        place->start(*this);
+    }
+    if (is_replica) {
+        replica_chosen_at_ = now();
+        load_server_ = server;
+        counted_in_load_ = true;
+        ++cluster_.loads()[server.value - 1];
+    }
+    return true;
+}
+
+}  // namespace holdfast::engine

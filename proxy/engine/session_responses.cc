@@ -1,0 +1,231 @@
+// From a server to the client: bytes are forwarded as they come, and what they say is acted on.
+#include <utility>
+
+#include "protocol/base/limits.h"
+#include "proxy/engine/engine.h"
+#include "proxy/engine/session.h"
+
+namespace holdfast::engine {
+
+using dialect::Scan;
+using dialect::ScanEvent;
+
+size_t Session::on_server_bytes(ServerConnection& connection, Bytes bytes) {
+    Slot slot;
+    if (phase_ == Phase::closing || !slot_of(connection, slot)) return bytes.size();
+    if (phase_ == Phase::opening) return 0;  // asynchronous news for a client that is not in yet
+    size_t used = 0;
+    size_t forward_from = 0;  // [forward_from, forward_to) goes to the client as one write
+    size_t forward_to = 0;
+    while (used < bytes.size()) {
+        const Scan scan = conversation_->scan(slot, bytes.subspan(used));
+        if (scan.forward > 0) {
+            if (forward_to != used) {
+                forward(bytes.subspan(forward_from, forward_to - forward_from));
+                forward_from = used;
+            }
+            forward_to = used + scan.forward;
+        }
+        used += scan.consumed;
+        if (scan.event != ScanEvent::none) {
+            forward(bytes.subspan(forward_from, forward_to - forward_from));
+            forward_from = forward_to = used;
+            if (!act_on(slot, scan)) return bytes.size();  // the connection is not ours any more
+        } else if (scan.consumed == 0) {
+            break;
+        }
+    }
+    forward(bytes.subspan(forward_from, forward_to - forward_from));
+    // Another server's answer is in the middle of a message: this one waits for its end.
+    if (used < bytes.size() && conversation_->inside_message() && slot != active_) {
+        connection.link()->pause(Pause::in_turn);
+    }
+    return used;
+}
+
+void Session::forward(Bytes bytes) {
+    if (bytes.empty() || !link_) return;
+    bytes_to_client_ += bytes.size();
+    link_->write(bytes);
+    if (link_->queued() > limits::write_queue_high_bytes) {
+        for (auto& slot : slots_) {
+            if (slot && slot->link()) slot->link()->pause(Pause::peer_is_slow);
+        }
+    }
+}
+
+/// False: the connection of `slot` was given up.
+bool Session::act_on(Slot slot, const Scan& scan) {
+    ServerConnection& from = *connection(slot);
+    switch (scan.event) {
+        case ScanEvent::none: return true;
+        case ScanEvent::unit_done: unit_done(slot); return connection(slot) == &from && phase_ != Phase::closing;
+        case ScanEvent::sync_done:
+            if (moving_) {
+                try_move();
+            } else {
+                wake();
+            }
+            return connection(slot) == &from;
+        case ScanEvent::sync_failed: {
+            const std::string why = conversation_->detail();
+            engine_.log().warn("session_state_not_restored", {{"cluster", cluster_.settings().name},
+                                                              {"session", id_},
+                                                              {"server", cluster_.server(from.server()).name},
+                                                              {"error", why}});
+            conversation_->forget_unsynchronisable();
+            lost_state_ = "a setting that the server \"" + cluster_.server(from.server()).name + "\" refused: " + why;
+            // Part of the state is there and part is not: a new connection starts clean.
+            drop_slot(slot);
+            if (moving_) {
+                try_move();
+            } else {
+                wake();
+            }
+            return false;
+        }
+        case ScanEvent::refused:
+            cluster_.metrics().corrected(from.server());
+            learn_ = true;
+            move_units(slot, true);
+            return connection(slot) == &from;
+        case ScanEvent::conflict:
+            move_units(slot, true);
+            return connection(slot) == &from;
+        case ScanEvent::role_changed: {
+            const auto says = conversation_->says_replica(slot);
+            const bool is_primary = cluster_.view().primary == from.server();
+            if (says && *says == is_primary) cluster_.hint(from.server(), health::Hint::role_changed);
+            return true;
+        }
+        case ScanEvent::dying: {
+            const std::string why = conversation_->detail();
+            if (conversation_->last_error_code().starts_with("57P0")) {
+                cluster_.hint(from.server(), health::Hint::shutting_down);
+            }
+            if (connection(slot) == &from) lose_slot(slot, why);
+            return false;
+        }
+        case ScanEvent::lying: {
+            const std::string why = conversation_->detail();
+            engine_.log().error("server_protocol_violation", {{"cluster", cluster_.settings().name},
+                                                              {"session", id_},
+                                                              {"server", cluster_.server(from.server()).name},
+                                                              {"error", why}});
+            lose_slot(slot, "the server broke the protocol: " + why);
+            return false;
+        }
+    }
+    return true;
+}
+
+void Session::unit_done(Slot slot) {
+    const TimePoint at = now();
+    const bool on_primary = slot == primary_slot_;
+    cluster_.metrics().statement_done(on_primary ? Target::primary : Target::replica, at - unit_began_at_);
+    const std::string_view code = conversation_->last_error_code();
+    if (!code.empty()) cluster_.metrics().statement_error(code);
+    if (on_primary && wrote_) {
+        last_write_at_ = at;
+        if (code.empty()) cluster_.write_succeeded();
+    }
+    if (!busy()) {
+        if (retained_.capacity() > 1024) {
+            retained_ = {};
+        } else {
+            retained_.clear();
+        }
+        if (stalled_) {
+            stalled_ = false;
+            timer_.reset();
+        }
+        if (conversation_->transaction() == Transaction::idle) wrote_ = false;
+    }
+    set_client_state();
+    if (ServerConnection* waiting = connection(dialect::other(slot)); waiting && waiting->link()) {
+        waiting->link()->resume(Pause::in_turn);
+    }
+    if (engine_.shutting_down() && is_idle()) {
+        return close_with(CloseReason::shutdown, "57P01", "terminating connection: the proxy is shutting down");
+    }
+    link_->resume(Pause::in_turn);
+}
+
+void Session::on_server_writable(ServerConnection&) {
+    if (link_) link_->resume(Pause::peer_is_slow);
+}
+
+void Session::on_server_ready(ServerConnection& connection) {
+    Slot slot;
+    if (!slot_of(connection, slot)) return;
+    failure_.reset();
+    if (phase_ == Phase::opening) return first_server_ready(connection);
+    const bool is_replica = connection.says_replica().value_or(slot != primary_slot_);
+    conversation_->slot_opened(slot, is_replica);
+    if (slot == primary_slot_ && is_replica) {
+        // It was the primary when we asked, and says that it is not: nothing is sent there.
+        cluster_.hint(connection.server(), health::Hint::role_changed);
+        drop_slot(slot);
+        retry_timer_ = cluster_.world().after(limits::reconnect_delay, [this] { on_news(); });
+        cluster_.wait_for_news(*this);
+        return;
+    }
+    if (slot != primary_slot_ && !is_replica && connection.says_replica() &&
+        cluster_.view().primary != connection.server()) {
+        // Writable, and not the primary that the topology knows: not a place to read from.
+        cluster_.hint(connection.server(), health::Hint::role_changed);
+        drop_slot(slot);
+        retry_timer_ = cluster_.world().after(limits::reconnect_delay, [this] { on_news(); });
+        cluster_.wait_for_news(*this);
+        return;
+    }
+    if (phase_ == Phase::held) return on_news();
+    // Opened on behalf of its subscriptions: they are made at once.
+    if (phase_ == Phase::ready && !busy() && slot == primary_slot_) {
+        ByteBuffer& out = engine_.out();
+        out.clear();
+        if (conversation_->synchronise(slot, out)) {
+            active_ = slot;
+            connection.link()->write(out);
+        }
+    }
+}
+
+void Session::on_server_failed(ServerConnection& connection, const ConnectFailure& failure) {
+    Slot slot;
+    if (!slot_of(connection, slot)) return;
+    const ServerId server = connection.server();
+    drop_slot(slot);
+    switch (failure.result) {
+        case ServerConnectResult::unreachable:
+        case ServerConnectResult::timed_out:
+            cluster_.hint(server, health::Hint::connect_failed);
+            break;
+        case ServerConnectResult::refused: cluster_.hint(server, health::Hint::shutting_down); break;
+        case ServerConnectResult::ok:
+        case ServerConnectResult::tls:
+        case ServerConnectResult::auth:
+        case ServerConnectResult::too_many: break;
+    }
+    if (phase_ == Phase::closing) return;
+    if (phase_ == Phase::opening) return first_server_failed(failure);
+    failure_ = std::make_unique<ConnectFailure>(failure);
+    if (failure.result == ServerConnectResult::auth && phase_ == Phase::held) {
+        // It will not be let in later either: the statement that waits is told so.
+        return hold_expired();
+    }
+    retry_timer_ = cluster_.world().after(limits::reconnect_delay, [this] { on_news(); });
+    if (phase_ == Phase::held) cluster_.wait_for_news(*this);
+}
+
+void Session::on_server_ended(ServerConnection& connection, std::string_view why) {
+    Slot slot;
+    if (!slot_of(connection, slot)) return;
+    const ServerId server = connection.server();
+    const std::string reason(why);
+    cluster_.hint(server, health::Hint::connection_lost);
+    if (phase_ == Phase::closing || connection_is_gone(connection, slot)) return;
+    lose_slot(slot, reason);
+}
+
+}  // namespace holdfast::engine

@@ -1,0 +1,177 @@
+// Waiting: for a server that can take the next statement, or for the answers to earlier ones.
+#include <utility>
+
+#include "protocol/base/limits.h"
+#include "proxy/engine/engine.h"
+#include "proxy/engine/session.h"
+
+namespace holdfast::engine {
+
+/// The client is not read until something changes; its request stays in its link.
+void Session::hold(HoldFor what) {
+    link_->pause(Pause::held);
+    if (what == HoldFor::server && !hold_counted_) {
+        hold_counted_ = true;
+        cluster_.metrics().hold_began();
+    }
+    if (what == HoldFor::server) cluster_.wait_for_news(*this);
+    if (phase_ == Phase::held) return;
+    phase_ = Phase::held;
+    held_since_ = now();
+    stalled_ = false;
+    timer_ = cluster_.world().after(cluster_.settings().failover.wait, [this] { hold_expired(); });
+    set_client_state();
+}
+
+void Session::end_hold(HoldOutcome outcome) {
+    if (phase_ == Phase::held) phase_ = Phase::ready;
+    cluster_.stop_waiting(*this);
+    timer_.reset();
+    if (hold_counted_) {
+        hold_counted_ = false;
+        cluster_.metrics().hold_ended(outcome, now() - held_since_);
+    }
+    set_client_state();
+}
+
+void Session::hold_expired() {
+    timer_.reset();
+    if (moving_) {
+        moving_ = false;
+        end_hold(HoldOutcome::timed_out);
+        ByteBuffer& out = engine_.out();
+        out.clear();
+        const dialect::FailureText text = hold_failure();
+        while (conversation_->units_in_flight() > 0) conversation_->fail_unit(text, out);
+        failure_.reset();
+        bytes_to_client_ += out.size();
+        link_->write(out);
+        wake();
+        return;
+    }
+    expired_ = true;
+    wake();
+}
+
+/// Why the statement that waited is refused.
+dialect::FailureText Session::hold_failure() const {
+    const auto waited = std::to_string(cluster_.settings().failover.wait.count()) + " ms (failover.wait)";
+    dialect::FailureText text;
+    if (failure_) {
+        text.failure = dialect::Failure::server_refused;
+        text.message = "no server connection could be made within " + waited + ": " + failure_->refusal.message;
+        text.code = failure_->refusal.code;
+        if (failure_->result == ServerConnectResult::too_many) text.code = "53300";
+        return text;
+    }
+    if (!cluster_.view().primary) {
+        const bool read_only = cluster_.settings().failover.no_primary == config::NoPrimary::read_only;
+        text.failure = dialect::Failure::no_primary;
+        text.message = "cluster \"" + cluster_.settings().name + "\" has had no primary for " + waited;
+        text.hint = "The statement was not run. Reads are served while a replica is up.";
+        text.code = read_only ? "25006" : "57P03";
+        return text;
+    }
+    text.failure = dialect::Failure::no_server;
+    text.message = "no server of cluster \"" + cluster_.settings().name + "\" could take the statement for " + waited;
+    text.hint = "The statement was not run.";
+    return text;
+}
+
+/// Earlier requests must be answered first.
+void Session::wait_in_turn() { link_->pause(Pause::in_turn); }
+
+/// Lets the client's link give what it has kept.
+void Session::wake() {
+    if (!link_) return;
+    link_->resume(Pause::in_turn);
+    link_->resume(Pause::held);
+}
+
+void Session::on_news() {
+    retry_timer_.reset();
+    switch (phase_) {
+        case Phase::opening: return open_first_server();
+        case Phase::held:
+            if (moving_) return try_move();
+            return wake();
+        case Phase::ready:
+        case Phase::login:
+        case Phase::closing: return;
+    }
+}
+
+/// The servers' roles or states have changed.
+void Session::on_view_changed(bool primary_changed) {
+    if (phase_ == Phase::closing || phase_ == Phase::login) return;
+    if (phase_ == Phase::opening) return on_news();
+    const health::View& view = cluster_.view();
+
+    // The replica that this session reads from was promoted: its connection can write now, in place.
+    const Slot replica_slot = dialect::other(primary_slot_);
+    if (primary_changed && view.primary) {
+        ServerConnection* reader = connection(replica_slot);
+        ServerConnection* writer = connection(primary_slot_);
+        const bool writer_is_old = writer && writer->server() != *view.primary;
+        if (writer_is_old) lose_slot(primary_slot_, "the server is not the primary any more");
+        if (phase_ == Phase::closing) return;
+        reader = connection(replica_slot);
+        if (reader && reader->server() == *view.primary && !connection(primary_slot_) &&
+            entrance_.settings.role == config::ListenerRole::automatic) {
+            primary_slot_ = replica_slot;
+            if (counted_in_load_) {
+                counted_in_load_ = false;
+                --cluster_.loads()[load_server_.value - 1];
+            }
+        }
+    }
+    for (const Slot slot : {Slot::a, Slot::b}) {
+        const ServerConnection* existing = connection(slot);
+        if (!existing) continue;
+        const health::ServerView* server = view.find(existing->server());
+        const bool is_primary = view.primary == existing->server();
+        if (!server || is_primary) continue;
+        using health::ServerState;
+        const bool in_use = (busy() && slot == active_) || (conversation_->transaction() != Transaction::idle && slot == active_);
+        switch (server->state) {
+            case ServerState::suspect:
+                // A read that nobody answers runs elsewhere; an answer that flows is left alone.
+                if (slot != primary_slot_ && busy() && slot == active_ && conversation_->rerunnable() && retained_whole_) {
+                    lose_slot(slot, server->reason);
+                }
+                break;
+            case ServerState::down:
+                if (slot != primary_slot_) lose_slot(slot, server->reason);
+                break;
+            case ServerState::quarantined: lose_slot(slot, server->reason); break;
+            case ServerState::broken:
+                if (!in_use) lose_slot(slot, server->reason);
+                break;
+            case ServerState::starting:
+            case ServerState::up:
+            case ServerState::lagging: break;
+        }
+        if (phase_ == Phase::closing) return;
+    }
+    // What is in flight on a primary that does not answer waits as long as a statement that was held.
+    if (!view.primary && phase_ == Phase::ready && connection(primary_slot_) && active_ == primary_slot_ && busy() &&
+        !stalled_ && !patient_) {
+        stalled_ = true;
+        timer_ = cluster_.world().after(cluster_.settings().failover.wait, [this] {
+            stalled_ = false;
+            timer_.reset();
+            if (busy() && !cluster_.view().primary) lose_slot(primary_slot_, "it has not answered for failover.wait");
+        });
+    } else if (view.primary && stalled_) {
+        stalled_ = false;
+        timer_.reset();
+    }
+    // Nobody will ask for notifications again: they are subscribed to on the new primary at once.
+    if (view.primary && phase_ == Phase::ready && conversation_->has_subscriptions() && !connection(primary_slot_) &&
+        !busy()) {
+        open_slot(primary_slot_, *view.primary);
+    }
+    if (phase_ == Phase::held) on_news();
+}
+
+}  // namespace holdfast::engine
