@@ -1,0 +1,47 @@
+#include "proxy/admin/http.h"
+
+#include <unistd.h>
+#include <utility>
+
+#include "proxy/admin/http_daemon.h"
+#include "proxy/admin/listen_socket.h"
+
+namespace holdfast::admin {
+
+HttpServer::HttpServer(Log& log, AdminSources sources) : log_(log), sources_(std::move(sources)) {}
+
+Result<std::unique_ptr<HttpServer>> HttpServer::start(health::EventLoop& loop, Log& log,
+                                                      const config::Admin& admin, AdminSources sources) {
+    std::unique_ptr<HttpServer> self(new HttpServer(log, std::move(sources)));
+    if (admin.listen) {
+        if (Status added = self->add(loop, *admin.listen); !added) return added.error();
+    }
+    if (!admin.socket.empty()) {
+        if (Status added = self->add(loop, {.host = {}, .port = 0, .unix_path = admin.socket}); !added) {
+            return added.error();
+        }
+    }
+    return self;
+}
+
+HttpServer::~HttpServer() {
+    daemons_.clear();
+    for (const std::string& path : socket_paths_) ::unlink(path.c_str());
+}
+
+Status HttpServer::add(health::EventLoop& loop, const config::Endpoint& endpoint) {
+    Result<Descriptor> socket = listen_at(endpoint);
+    if (!socket) return socket.error();
+    const uint16_t port = port_of(socket->get());
+    if (endpoint.is_unix()) socket_paths_.push_back(endpoint.unix_path);
+    auto daemon = HttpDaemon::start(
+        loop, std::move(*socket),
+        [this](std::string_view method, std::string_view path) { return answer(method, path, sources_); });
+    if (!daemon) return Error{daemon.error().code, to_text(endpoint) + ": " + daemon.error().message};
+    daemons_.push_back(std::move(*daemon));
+    if (!endpoint.is_unix()) port_ = port;
+    log_.info("admin_listening", {{"address", to_text(endpoint)}, {"port", port}});
+    return {};
+}
+
+}  // namespace holdfast::admin

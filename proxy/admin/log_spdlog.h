@@ -1,0 +1,33 @@
+#pragma once
+
+#include <memory>
+
+#include <spdlog/logger.h>
+
+#include "config/settings.h"
+#include "protocol/base/log.h"
+
+namespace holdfast::admin {
+
+LogLevel to_level(config::LogThreshold threshold);
+
+/// The program's log: one event, one line, in logfmt or JSON, to stderr by way of spdlog. Writing never waits
+/// for the reader of stderr (DescriptorSink). Usable from every thread, and for as long as it lives.
+class SpdLog final : public Log {
+public:
+    SpdLog(config::LogFormat format, LogLevel threshold);
+    /// The same to a sink of the caller's.
+    SpdLog(config::LogFormat format, LogLevel threshold, spdlog::sink_ptr sink);
+
+    bool enabled(LogLevel level) const override;
+    void write(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) override;
+
+    /// From now on, lines below `threshold` are dropped.
+    void set_threshold(LogLevel threshold);
+
+private:
+    config::LogFormat format_;
+    spdlog::logger logger_;
+};
+
+}  // namespace holdfast::admin

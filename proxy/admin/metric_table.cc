@@ -1,0 +1,104 @@
+#include "proxy/admin/metric_table.h"
+
+#include <cstdlib>
+#include <sstream>
+
+namespace holdfast::admin {
+
+namespace {
+
+constexpr const MetricRow* all_rows[] = {
+    &rows::build_info,
+    &rows::start_time,
+    &rows::loop_lag,
+    &rows::cpu_seconds,
+    &rows::resident_memory,
+    &rows::open_fds,
+    &rows::max_fds,
+    &rows::client_connections_limit,
+    &rows::client_connections,
+    &rows::client_accepts,
+    &rows::client_login,
+    &rows::client_disconnects,
+    &rows::client_bytes,
+    &rows::server_connections,
+    &rows::server_connects,
+    &rows::server_connect,
+    &rows::server_up,
+    &rows::server_state,
+    &rows::server_state_changes,
+    &rows::server_role,
+    &rows::server_readable,
+    &rows::lag_seconds,
+    &rows::lag_bytes,
+    &rows::server_timeline,
+    &rows::server_position,
+    &rows::statements,
+    &rows::statement_duration,
+    &rows::statement_errors,
+    &rows::corrections,
+    &rows::stale_reads_avoided,
+    &rows::held_statements,
+    &rows::held_statements_total,
+    &rows::hold_duration,
+    &rows::losses,
+    &rows::cancel_requests,
+    &rows::failovers,
+    &rows::failover_duration,
+    &rows::primary_present,
+    &rows::primary_epoch,
+    &rows::primary_changes,
+    &rows::split_brain,
+};
+
+std::string_view to_string(MetricKind kind) {
+    switch (kind) {
+        case MetricKind::counter: return "counter";
+        case MetricKind::gauge: return "gauge";
+        case MetricKind::histogram: return "histogram";
+    }
+    std::abort();
+}
+
+}  // namespace
+
+std::span<const MetricRow* const> all_metric_rows() {
+    return all_rows;
+}
+
+std::string metrics_reference() {
+    std::ostringstream out;
+    out << "# Metrics\n\n"
+           "Served as text (Prometheus exposition format 0.0.4) at `/metrics` of the admin address. Times "
+           "are "
+           "seconds, sizes bytes.\n"
+           "Labels come from the configuration (cluster and server names) and from closed sets of words, "
+           "never "
+           "from clients or their\n"
+           "statements. Every series exists from the start, at 0, except those of "
+           "`holdfast_statements_total`, "
+           "which appear with\n"
+           "their first statement. This file is made from `metric_table.h`.\n\n"
+           "| name | type | labels | meaning |\n"
+           "| --- | --- | --- | --- |\n";
+    for (const MetricRow* row : all_rows) {
+        out << "| `" << row->name << "` | " << to_string(row->kind) << " | ";
+        for (const char c : row->labels) out << c << (c == ',' ? " " : "");
+        out << " | " << row->help << " |\n";
+    }
+    out << "\n## Buckets\n\nUpper bounds of the histograms, in seconds.\n\n| name | bounds |\n| --- | --- "
+           "|\n";
+    for (const MetricRow* row : all_rows) {
+        if (row->kind != MetricKind::histogram) continue;
+        out << "| `" << row->name << "` | ";
+        bool first = true;
+        for (const double bound : row->buckets) {
+            out << (first ? "" : ", ") << bound;
+            first = false;
+        }
+        out << " |\n";
+    }
+    return out.str();
+}
+
+}  // namespace holdfast::admin

@@ -1,0 +1,150 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+/// Every metric there is, one row each: what /metrics shows, and what METRICS.md is made from.
+namespace holdfast::admin {
+
+enum class MetricKind { counter, gauge, histogram };
+
+/// A histogram's upper bounds, in seconds.
+using Buckets = std::span<const double>;
+
+struct MetricRow {
+    std::string_view name;
+    MetricKind kind;
+    std::string_view labels;  // separated by commas
+    std::string_view help;    // one sentence, and what an operator must know to read it
+    Buckets buckets = {};     // a histogram's
+};
+
+inline constexpr double statement_buckets[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
+                                               0.25,   0.5,   1,      2.5,   5,    10,    30};
+inline constexpr double connect_buckets[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+                                             0.1,    0.25,  0.5,    1,     2,    5};
+inline constexpr double hold_buckets[] = {0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60};
+inline constexpr double failover_buckets[] = {0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 15, 30, 60, 120};
+inline constexpr double loop_lag_buckets[] = {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1};
+
+namespace rows {
+
+inline constexpr MetricRow build_info{"holdfast_build_info", MetricKind::gauge, "version",
+                                      "1, with the version of the program as label."};
+inline constexpr MetricRow start_time{"holdfast_start_time_seconds", MetricKind::gauge, "",
+                                      "When the process started, in seconds since 1970."};
+inline constexpr MetricRow loop_lag{
+    "holdfast_event_loop_lag_seconds", MetricKind::histogram, "",
+    "How late timers ran on the event loop. Above 0.1 s the proxy itself delays its clients.",
+    loop_lag_buckets};
+inline constexpr MetricRow cpu_seconds{"process_cpu_seconds_total", MetricKind::counter, "",
+                                       "CPU time used, user and system."};
+inline constexpr MetricRow resident_memory{"process_resident_memory_bytes", MetricKind::gauge, "",
+                                           "Resident memory."};
+inline constexpr MetricRow open_fds{"process_open_fds", MetricKind::gauge, "", "Open file descriptors."};
+inline constexpr MetricRow max_fds{"process_max_fds", MetricKind::gauge, "",
+                                   "The limit on open file descriptors (RLIMIT_NOFILE)."};
+inline constexpr MetricRow client_connections_limit{
+    "holdfast_client_connections_limit", MetricKind::gauge, "",
+    "proxy.max_clients: how many clients are let in, all clusters together."};
+
+inline constexpr MetricRow client_connections{
+    "holdfast_client_connections", MetricKind::gauge, "cluster,state",
+    "Client connections now, by what they do. \"held\" waits for a server."};
+inline constexpr MetricRow client_accepts{"holdfast_client_accepts_total", MetricKind::counter, "cluster",
+                                          "Connections accepted from clients."};
+inline constexpr MetricRow client_login{
+    "holdfast_client_login_duration_seconds", MetricKind::histogram, "cluster",
+    "From the accept of a client to the end of its login; its count is the number of logins that succeeded.",
+    connect_buckets};
+inline constexpr MetricRow client_disconnects{"holdfast_client_disconnects_total", MetricKind::counter,
+                                              "cluster,reason", "Client connections that ended, by why."};
+inline constexpr MetricRow client_bytes{"holdfast_client_bytes_total", MetricKind::counter,
+                                        "cluster,direction", "Bytes received from clients and sent to them."};
+
+inline constexpr MetricRow server_connections{"holdfast_server_connections", MetricKind::gauge,
+                                              "cluster,server",
+                                              "Connections to the server that are open now."};
+inline constexpr MetricRow server_connects{"holdfast_server_connects_total", MetricKind::counter,
+                                           "cluster,server,result",
+                                           "Connections tried to the server, by result."};
+inline constexpr MetricRow server_connect{
+    "holdfast_server_connect_duration_seconds", MetricKind::histogram, "cluster,server",
+    "What connecting to the server took: TCP, TLS and login.", connect_buckets};
+inline constexpr MetricRow corrections{
+    "holdfast_corrections_total", MetricKind::counter, "cluster,server",
+    "Statements that this replica refused as writes and that ran on the primary instead."};
+inline constexpr MetricRow server_up{
+    "holdfast_server_up", MetricKind::gauge, "cluster,server",
+    "1 while the server answers, whatever its role or state; 0 while it is starting or down."};
+inline constexpr MetricRow server_state{"holdfast_server_state", MetricKind::gauge, "cluster,server,state",
+                                        "1 for the state that the server is in, 0 for every other."};
+inline constexpr MetricRow server_state_changes{"holdfast_server_state_changes_total", MetricKind::counter,
+                                                "cluster,server", "Changes of the server's state."};
+inline constexpr MetricRow server_role{"holdfast_server_role", MetricKind::gauge, "cluster,server,role",
+                                       "1 for the role that the server has, 0 for every other."};
+inline constexpr MetricRow server_readable{"holdfast_server_readable", MetricKind::gauge, "cluster,server",
+                                           "1 while reads may go to this replica."};
+inline constexpr MetricRow lag_seconds{
+    "holdfast_replication_lag_seconds", MetricKind::gauge, "cluster,server",
+    "Age of the newest primary position that the replica has replayed; NaN while unknown, never 0 then."};
+inline constexpr MetricRow lag_bytes{"holdfast_replication_lag_bytes", MetricKind::gauge, "cluster,server",
+                                     "How far the replica is behind the primary; NaN while unknown."};
+inline constexpr MetricRow server_timeline{"holdfast_server_timeline", MetricKind::gauge, "cluster,server",
+                                           "PostgreSQL's timeline that the server is on; NaN while unknown."};
+inline constexpr MetricRow server_position{
+    "holdfast_server_position_bytes", MetricKind::gauge, "cluster,server",
+    "The newest position reported, written (primary) or replayed (replica); NaN while unknown."};
+
+inline constexpr MetricRow statements{
+    "holdfast_statements_total", MetricKind::counter, "cluster,target,route,reason",
+    "Statements, by where they went, what decided it, and what the classifier said of them."};
+inline constexpr MetricRow statement_duration{
+    "holdfast_statement_duration_seconds", MetricKind::histogram, "cluster,target",
+    "From a statement's arrival to the end of its answer, waiting included.", statement_buckets};
+inline constexpr MetricRow statement_errors{
+    "holdfast_statement_errors_total", MetricKind::counter, "cluster,class",
+    "Errors that clients got, by the SQLSTATE's class (its first two characters)."};
+inline constexpr MetricRow held_statements{"holdfast_held_statements", MetricKind::gauge, "cluster",
+                                           "Statements that wait for a server now."};
+inline constexpr MetricRow held_statements_total{"holdfast_held_statements_total", MetricKind::counter,
+                                                 "cluster,outcome",
+                                                 "Statements that waited, by how it ended."};
+inline constexpr MetricRow hold_duration{"holdfast_hold_duration_seconds", MetricKind::histogram, "cluster",
+                                         "How long statements waited for a server.", hold_buckets};
+inline constexpr MetricRow losses{"holdfast_losses_total", MetricKind::counter, "cluster,outcome",
+                                  "What became of statements and transactions whose server was lost. "
+                                  "\"never_sent\" and \"read_again\" cost "
+                                  "the client nothing but time."};
+inline constexpr MetricRow cancel_requests{"holdfast_cancel_requests_total", MetricKind::counter,
+                                           "cluster,result",
+                                           "Cancel requests, by whether their key named a session."};
+inline constexpr MetricRow stale_reads_avoided{
+    "holdfast_stale_reads_avoided_total", MetricKind::counter, "cluster",
+    "Reads sent elsewhere because a replica might have missed the session's last write."};
+
+inline constexpr MetricRow failovers{"holdfast_failovers_total", MetricKind::counter, "cluster",
+                                     "Failovers completed: a new primary has answered its first write."};
+inline constexpr MetricRow failover_duration{
+    "holdfast_failover_duration_seconds", MetricKind::histogram, "cluster",
+    "From the loss of the old primary to the first write that the new one answered.", failover_buckets};
+inline constexpr MetricRow primary_present{"holdfast_primary_present", MetricKind::gauge, "cluster",
+                                           "1 while a primary is known."};
+inline constexpr MetricRow primary_epoch{
+    "holdfast_primary_epoch", MetricKind::gauge, "cluster",
+    "Grows with every change of the primary: changed, lost or back. Starts anew with the process."};
+inline constexpr MetricRow primary_changes{"holdfast_primary_changes_total", MetricKind::counter, "cluster",
+                                           "Times that another server became the primary."};
+inline constexpr MetricRow split_brain{"holdfast_split_brain_detected", MetricKind::gauge, "cluster",
+                                       "1 while two servers of the cluster are writable. Act at once."};
+
+}  // namespace rows
+
+/// All rows, in the order of the reference.
+std::span<const MetricRow* const> all_metric_rows();
+
+/// METRICS.md: a test compares it with the file.
+std::string metrics_reference();
+
+}  // namespace holdfast::admin

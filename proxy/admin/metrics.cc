@@ -1,0 +1,80 @@
+#include "proxy/admin/metrics.h"
+
+#include <chrono>
+#include <sstream>
+#include <string_view>
+#include <vector>
+
+#include <prometheus/text_serializer.h>
+
+#include "proxy/admin/process_figures.h"
+
+namespace holdfast::admin {
+
+namespace {
+
+/// prometheus-cpp 1.0 writes "Nan" where the format says "NaN". A line's value is its last word, and a line
+/// end inside a label is escaped, so the word before a line end is always a value.
+void spell_nan(std::string& text) {
+    constexpr std::string_view misspelt = " Nan\n";
+    for (size_t at = text.find(misspelt); at != std::string::npos;
+         at = text.find(misspelt, at + misspelt.size())) {
+        text[at + 3] = 'N';
+    }
+}
+
+}  // namespace
+
+PrometheusMetrics::PrometheusMetrics(double unix_seconds_now)
+    : series_(registry_, {}),
+      loop_lag_(series_.histogram(rows::loop_lag)),
+      client_limit_(series_.gauge(rows::client_connections_limit)),
+      cpu_seconds_(series_.counter(rows::cpu_seconds)),
+      resident_memory_(series_.gauge(rows::resident_memory)),
+      open_fds_(series_.gauge(rows::open_fds)),
+      max_fds_(series_.gauge(rows::max_fds)) {
+    series_.gauge(rows::build_info, {{"version", HOLDFAST_VERSION}})->Set(1);
+    series_.gauge(rows::start_time)->Set(unix_seconds_now);
+}
+
+engine::ClusterMetrics& PrometheusMetrics::cluster(const config::Cluster& cluster) {
+    auto& metrics = clusters_[cluster.name];
+    if (!metrics) {
+        std::vector<std::string> servers;
+        for (const config::Server& server : cluster.servers) servers.push_back(server.name);
+        metrics = std::make_unique<PrometheusClusterMetrics>(registry_, cluster.name, servers);
+    }
+    return *metrics;
+}
+
+void PrometheusMetrics::forget(const std::string& cluster) {
+    clusters_.erase(cluster);
+}
+
+void PrometheusMetrics::set_client_limit(uint32_t clients_max) {
+    client_limit_->Set(clients_max);
+}
+
+void PrometheusMetrics::loop_was_late(Duration lag) {
+    loop_lag_->Observe(std::chrono::duration<double>(lag).count());
+}
+
+std::string PrometheusMetrics::exposition() {
+    sample_process();
+    std::ostringstream out;
+    prometheus::TextSerializer().Serialize(out, registry_.Collect());
+    std::string text = std::move(out).str();
+    spell_nan(text);
+    return text;
+}
+
+void PrometheusMetrics::sample_process() {
+    const ProcessFigures figures = process_figures();
+    const double more_cpu = figures.cpu_seconds - cpu_seconds_->Value();
+    if (more_cpu > 0) cpu_seconds_->Increment(more_cpu);  // false for NaN too
+    resident_memory_->Set(figures.resident_bytes);
+    open_fds_->Set(figures.open_descriptors);
+    max_fds_->Set(figures.descriptors_max);
+}
+
+}  // namespace holdfast::admin
