@@ -23,7 +23,7 @@ BACKEND_BYTES = 3_000_000  # of an idle PostgreSQL backend, generously
 INTRODUCTION = """# What Holdfast costs
 
 Written by `bench/run --write`. Server, proxy and load generator share one core: with several, the wake-ups across
-them cost more than the proxy's work and hide the difference. The contenders take turns within each round; figures
+them cost more than the proxy's work and hide the difference; they run at nice -10. The contenders take turns within each round; figures
 are medians over the rounds, a ratio is the median of the rounds' ratios.
 
 - CPU: the proxy's own time on the processor (`/proc/PID/task/*/schedstat`, all threads) per transaction, per
@@ -47,7 +47,7 @@ def parse_arguments():
     parser.add_argument("--quick", action="store_true", help="fewer and shorter workloads: a few minutes")
     parser.add_argument("--only", metavar="GROUP,...", help=f"of {', '.join(GROUPS)}, or a workload such as simple-8")
     parser.add_argument("--contenders", metavar="NAME,...", help="of direct, relay, haproxy, pgbouncer, holdfast")
-    parser.add_argument("--rounds", type=int, help="default 5; 3 with --quick")
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--core", type=int, default=0, help="the core that everything measured shares")
     parser.add_argument("--json", metavar="FILE", default="build/bench.json", help="default: %(default)s")
     parser.add_argument("--write", action="store_true", help="write bench/RESULTS.md")
@@ -161,7 +161,7 @@ def run(options, folder):
     if idle_many and available_bytes() < idle_many * BACKEND_BYTES + 1_000_000_000:
         failures.append("idle-5000: too little memory for 5,000 PostgreSQL backends")
         idle_many = 0
-    rounds = options.rounds or (3 if options.quick else 5)
+    rounds = options.rounds
     workloads = wanted(measure.plan(options.quick, idle_many), options.only)
 
     say("starting PostgreSQL and the contenders")

@@ -24,6 +24,7 @@ class Stage:
         self.core = core
         self.build = build
         self.unprivileged = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
+        self.demoted = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
         self._next_port = 21_000 + os.getpid() % 500 * 20
 
     def path(self, name):
@@ -110,8 +111,8 @@ class Server:
         for key, value in settings.items():
             command += ["-c", f"{key}={value}"]
         self.process = processes.start(
-            processes.pinned(self.stage.core, command), log=self.stage.path("postgres.log"), cwd="/",
-            **self.stage.unprivileged)  # fmt: skip
+            processes.pinned(self.stage.core, self.stage.demoted + command), log=self.stage.path("postgres.log"),
+            cwd="/")  # fmt: skip
         self.process.end_signal = signal.SIGINT  # a fast shutdown: it doesn't wait for clients to leave
         self._await()
         self.sql("postgres", "create database bench")
@@ -142,9 +143,9 @@ class Server:
         return done.stdout.strip()
 
     def await_quiet(self):
-        """Until the backends of clients that left are gone."""
+        """Until the backends of clients that left are gone, but for those that other proxies keep in reserve."""
         deadline = time.monotonic() + 120
-        while processes.children_count(self.process.pid) > 40 and time.monotonic() < deadline:
+        while processes.children_count(self.process.pid) > 100 and time.monotonic() < deadline:
             time.sleep(0.1)
 
 
@@ -186,9 +187,8 @@ class Proxy:
         return self.process.pid
 
     def start(self):
-        command, options = self.command()
         log = self.stage.path(f"{self.name}.log")
-        self.process = processes.start(processes.pinned(self.stage.core, command), log=log, cwd="/", **options)
+        self.process = processes.start(processes.pinned(self.stage.core, self.command()), log=log, cwd="/")
         try:
             await_service(self.name, self.port, self.process, 20)
         except RuntimeError as error:
@@ -209,7 +209,7 @@ class Relay(Proxy):
         return "bench/relay.cc"
 
     def command(self):
-        return [f"{self.stage.build}/bench/relay", str(self.port), str(self.server.port)], {}
+        return [f"{self.stage.build}/bench/relay", str(self.port), str(self.server.port)]
 
 
 class HAProxy(Proxy):
@@ -232,7 +232,7 @@ listen postgres
     bind 127.0.0.1:{self.port}
     server pg1 127.0.0.1:{self.server.port}
 """)  # fmt: skip
-        return ["haproxy", "-db", "-f", config], {}
+        return ["haproxy", "-db", "-f", config]
 
 
 class PgBouncer(Proxy):
@@ -268,7 +268,7 @@ log_connections = 0
 log_disconnections = 0
 log_stats = 0
 """)  # fmt: skip
-        return ["pgbouncer", "-q", config], self.stage.unprivileged
+        return [*self.stage.demoted, "pgbouncer", "-q", config]
 
 
 class Holdfast(Proxy):
@@ -309,7 +309,7 @@ tls = {tls}
 mode = "session"
 max_connections = {CLIENTS_MAX}
 """)  # fmt: skip
-        return [f"{self.stage.build}/holdfast", "run", "--config", config], {}
+        return [f"{self.stage.build}/holdfast", "run", "--config", config]
 
 
 ALL = [Direct, Relay, HAProxy, PgBouncer, Holdfast]

@@ -199,7 +199,7 @@ def system_calls(mode, clients, transactions_each):
 
 def plan(quick, idle_many):
     """All workloads of a run, in order."""
-    seconds = 2 if quick else 5
+    seconds = 1 if quick else 5
     out = []
     for mode in ("simple", "extended", "prepared"):
         for clients in (1, 8, 32):
