@@ -1,0 +1,83 @@
+#include <algorithm>
+#include <cstddef>
+#include <cstdio>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "config/address.h"
+#include "config/parts.h"
+#include "config/text.h"
+
+namespace holdfast::config {
+namespace {
+
+constexpr unsigned readable_by_group_or_others = 0044;
+
+/// Said at the later of the two in the file, naming the earlier.
+void check_addresses(Context& context) {
+    std::vector<Context::Bound> bound = context.bound();
+    std::stable_sort(bound.begin(), bound.end(), [](const Context::Bound& a, const Context::Bound& b) {
+        return std::tie(a.at.line, a.at.column) < std::tie(b.at.line, b.at.column);
+    });
+    for (size_t i = 0; i < bound.size(); ++i) {
+        for (size_t j = 0; j < i; ++j) {
+            if (!collide(bound[i].endpoint, bound[j].endpoint)) continue;
+            const std::string line =
+                bound[j].at.line > 0 ? " in line " + std::to_string(bound[j].at.line) : std::string{};
+            context.error(bound[i].at, bound[i].owner + " in line " + std::to_string(bound[i].at.line) +
+                                           " can't listen on " + to_text(bound[i].endpoint) + ": " +
+                                           bound[j].owner + line + " listens on " +
+                                           to_text(bound[j].endpoint) + "; choose another port or address");
+            break;
+        }
+    }
+}
+
+/// Whether anyone can get in without the passwords that a service account would look up.
+bool has_way_in(const Cluster& cluster, const std::vector<User>& users) {
+    const bool has_user = std::any_of(users.begin(), users.end(), [&](const User& user) {
+        return user.cluster.empty() || user.cluster == cluster.name;
+    });
+    const auto needs_no_secret = [](const Listener& listener) {
+        return listener.role == ListenerRole::tcp || listener.auth == ClientAuth::trust ||
+               listener.auth == ClientAuth::cert;
+    };
+    return has_user || std::any_of(cluster.listeners.begin(), cluster.listeners.end(), needs_no_secret);
+}
+
+void check_service(Context& context, const Cluster& cluster, const std::vector<User>& users) {
+    if (cluster.service || cluster.protocol != Protocol::postgres) return;
+    std::string message =
+        "cluster." + printable(cluster.name) +
+        " has no service account: servers are checked only as far as their login, and only users "
+        "from [[user]] can log in";
+    if (!has_way_in(cluster, users)) message += " (there are none: nobody can)";
+    message +=
+        ". On the primary run: CREATE ROLE holdfast LOGIN PASSWORD '...'; GRANT pg_monitor TO holdfast; "
+        "GRANT SELECT ON pg_catalog.pg_authid TO holdfast; then add service = { user = \"holdfast\", "
+        "password = { file = \"...\" } }";
+    context.warning({cluster.line, 1}, message);
+}
+
+void check_inline_secrets(Context& context) {
+    const Position at = context.first_inline_secret();
+    if (at.line == 0) return;
+    const auto permissions = context.environment().permissions(context.file());
+    if (!permissions || (*permissions & readable_by_group_or_others) == 0) return;
+    char mode[8];
+    std::snprintf(mode, sizeof mode, "%04o", *permissions);
+    context.warning(at, "a secret stands in this file, which other accounts can read (mode " +
+                            std::string(mode) + "); run: chmod 600 " + context.file() +
+                            ", or write { file = \"...\" }");
+}
+
+}  // namespace
+
+void check_across(Context& context, const Settings& settings) {
+    check_addresses(context);
+    for (const Cluster& cluster : settings.clusters) check_service(context, cluster, settings.users);
+    check_inline_secrets(context);
+}
+
+}  // namespace holdfast::config
