@@ -97,6 +97,8 @@ void Topology::choose_first_holder() {
         if (!member.facts || !is_ours(member)) continue;
         newest_timeline = std::max(newest_timeline, member.facts->timeline);
         if (!says_writable(member)) continue;
+        // Timelines of different clusters say nothing of each other; which one is ours is not settled.
+        if (best != nullptr && member.facts->system_identifier != best->facts->system_identifier) return;
         if (best == nullptr || member.facts->timeline > best->facts->timeline) {
             best = &member;
             is_tie = false;

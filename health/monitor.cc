@@ -207,12 +207,11 @@ void Monitor::log_changes(const View& before, const View& after) {
         return;
     }
     const ServerView* const primary = after.find(*after.primary);
-    const bool was_known = before.epoch.value > 0;
     const int64_t without_ms =
         before.primary_lost_at ? milliseconds_between(*before.primary_lost_at, after.primary_since) : 0;
     log_.info(last_primary_ == after.primary ? "primary_returned" : "primary_changed",
               {{"cluster", cluster_name_},
-               {"from", was_known ? name_of(before, last_primary_) : std::string_view("none")},
+               {"from", name_of(before, last_primary_)},
                {"to", primary->name},
                {"epoch", after.epoch},
                {"timeline", primary->timeline},

@@ -148,6 +148,9 @@ void Topology::take_success(Member& member, const Observation& observation) {
     // Without a service account a server shows no role. If it is the only one, there is nobody else to be
     // primary.
     if (observation.outcome == Outcome::alive && members_.size() > 1) return;
+    // Another identifier: the server was made anew, and what it showed before is no measure.
+    const bool is_another = member.facts && member.facts->system_identifier != observation.system_identifier;
+    if (is_another) member.standby_timeline = 0;
     member.facts = observation;
     if (!observation.in_recovery) {
         member.standby_timeline = 0;

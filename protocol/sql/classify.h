@@ -31,7 +31,8 @@ enum class Reason : uint8_t {
     writing_function,  // nextval, set_config with variables, pg_notify, large objects, …
     unknown_function,  // not known to be free of side effects
     advisory_lock,
-    server_role,     // asks what only the primary answers rightly (transaction_read_only, last_value of a sequence…)
+    server_role,     // asks what only the primary answers rightly (transaction_read_only, last_value of a
+                     // sequence…)
     server_local,    // administration or a look at one server
     outside_effect,  // COPY … PROGRAM, dblink: effects beyond the database
     explain_write,   // EXPLAIN ANALYZE of something that writes
@@ -50,26 +51,26 @@ std::string_view to_string(Destination destination);
 
 /// What a statement leaves behind in its session.
 enum class EffectKind : uint8_t {
-    set,             // key: setting name in lower case ("role", "session authorization", "session characteristics" too)
-    reset,           // key: setting name; `replay` is the statement
-    reset_all,       // RESET ALL
-    discard_all,     // DISCARD ALL: everything
-    discard_temp,    // DISCARD TEMP
-    set_opaque,      // settings changed in a way that can't be recorded (set_config with variables, LOAD)
-    prepare,         // key: name; `replay` is the whole PREPARE statement
-    deallocate,      // key: name
+    set,  // key: setting name in lower case ("role", "session authorization", "session characteristics" too)
+    reset,         // key: setting name; `replay` is the statement
+    reset_all,     // RESET ALL
+    discard_all,   // DISCARD ALL: everything
+    discard_temp,  // DISCARD TEMP
+    set_opaque,    // settings changed in a way that can't be recorded (set_config with variables, LOAD)
+    prepare,       // key: name; `replay` is the whole PREPARE statement
+    deallocate,    // key: name
     deallocate_all,
-    listen,          // key: channel as the server folds it; `replay` is the statement
-    unlisten,        // key: channel
+    listen,    // key: channel as the server folds it; `replay` is the statement
+    unlisten,  // key: channel
     unlisten_all,
-    temporary,       // a temporary table, view or sequence was made, or pg_temp is used
-    advisory_lock,   // a session-level advisory lock was taken
-    advisory_unlock,     // one was released
+    temporary,        // a temporary table, view or sequence was made, or pg_temp is used
+    advisory_lock,    // a session-level advisory lock was taken
+    advisory_unlock,  // one was released
     advisory_unlock_all,
-    cursor,          // key: name; a cursor WITH HOLD
-    cursor_close,    // key: name
+    cursor,        // key: name; a cursor WITH HOLD
+    cursor_close,  // key: name
     cursor_close_all,
-    sequence,        // currval/lastval now depend on this connection
+    sequence,  // currval/lastval now depend on this connection
 };
 /// The word that `holdfast classify` prints in "session" for a kind ("set", "prepare", "temporary", …).
 std::string_view to_string(EffectKind kind);
@@ -77,7 +78,8 @@ std::string_view to_string(EffectKind kind);
 struct Effect {
     EffectKind kind;
     std::string key;
-    std::string replay;  // a statement that brings the effect about on another server; empty: can't be replayed
+    std::string
+        replay;  // a statement that brings the effect about on another server; empty: can't be replayed
 };
 
 /// What a statement does to the transaction.
@@ -89,36 +91,37 @@ enum class Control : uint8_t {
     commit_and_chain,
     rollback,
     rollback_and_chain,
-    savepoint,     // control_name
-    release,       // control_name
-    rollback_to,   // control_name
+    savepoint,    // control_name
+    release,      // control_name
+    rollback_to,  // control_name
     prepare_transaction,
-    commit_prepared,    // and ROLLBACK PREPARED
-    set_transaction_read_only,   // SET TRANSACTION READ ONLY (of the transaction under way)
-    set_transaction_other,       // SET TRANSACTION …, SET LOCAL, SET CONSTRAINTS
+    commit_prepared,            // and ROLLBACK PREPARED
+    set_transaction_read_only,  // SET TRANSACTION READ ONLY (of the transaction under way)
+    set_transaction_other,      // SET TRANSACTION …, SET LOCAL, SET CONSTRAINTS
 };
 
 struct Statement {
     Destination destination = Destination::primary;
     Reason reason = Reason::unparsed;
     Control control = Control::none;
-    bool executes_prepared = false;  // EXECUTE (also in EXPLAIN/CREATE TABLE AS): `name` is what; its own
-                                     // destination is that of the prepared statement, for the caller to look up
-    std::string name;                // savepoint or prepared statement, as the server folds it
-    std::vector<Effect> effects;     // in order; mostly empty
-    uint32_t begin = 0;              // the statement's bytes in the message, without its semicolon
+    bool executes_prepared =
+        false;                    // EXECUTE (also in EXPLAIN/CREATE TABLE AS): `name` is what; its own
+                                  // destination is that of the prepared statement, for the caller to look up
+    std::string name;             // savepoint or prepared statement, as the server folds it
+    std::vector<Effect> effects;  // in order; mostly empty
+    uint32_t begin = 0;           // the statement's bytes in the message, without its semicolon
     uint32_t end = 0;
 };
 
 /// What a whole message (one or more statements) is. Reuse one object: classify() keeps its memory.
 struct Classification {
     Destination destination = Destination::primary;
-    Reason reason = Reason::unparsed;  // of the statement that decided
-    uint32_t statement_count = 0;      // non-empty statements
-    std::vector<Statement> statements; // the first `statement_count` are valid
-    bool has_effects = false;          // any statement has effects
-    bool has_control = false;          // any statement has a Control
-    bool truncated = false;            // the text given was only a prefix
+    Reason reason = Reason::unparsed;   // of the statement that decided
+    uint32_t statement_count = 0;       // non-empty statements
+    std::vector<Statement> statements;  // the first `statement_count` are valid
+    bool has_effects = false;           // any statement has effects
+    bool has_control = false;           // any statement has a Control
+    bool truncated = false;             // the text given was only a prefix
 };
 
 /// What is known of functions that are not built in.
@@ -134,8 +137,8 @@ public:
 /// What the session's state says about how text is read.
 struct Context {
     bool standard_conforming_strings = true;  // PostgreSQL; a SET of it inside the message is followed
-    bool encoding_is_safe = true;   // false: client_encoding is one whose second bytes can be quotes (SJIS, BIG5, GBK,
-                                    // GB18030, JOHAB, UHC): everything goes to the primary
+    bool encoding_is_safe = true;  // false: client_encoding is one whose second bytes can be quotes (SJIS,
+                                   // BIG5, GBK, GB18030, JOHAB, UHC): everything goes to the primary
     const FunctionCatalog* functions = nullptr;
     bool truncated = false;  // the text is only the beginning of the message
 };

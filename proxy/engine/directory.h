@@ -21,8 +21,6 @@ public:
     virtual void forget_role(const std::string& user) = 0;
     /// What classification needs to know of a database. Lives as long as the directory; kept fresh by it.
     virtual const dialect::ClassifierSources& sources(const std::string& database) = 0;
-    /// A function may have been made or changed through this proxy.
-    virtual void functions_changed(const std::string& database) = 0;
 };
 
 }  // namespace holdfast::engine

@@ -9,6 +9,7 @@ Engine::Engine(World& world, Log& log, const config::Proxy& settings) : world_(w
 Engine::~Engine() {
     close_all();
     sessions_.clear();
+    relays_.clear();
     for (auto& cluster : clusters_) cluster->close_idle();
 }
 
@@ -22,17 +23,37 @@ Entrance& Engine::add_entrance(Cluster& cluster, config::Listener settings) {
     return *entrances_.back();
 }
 
-void Engine::accept(Entrance& entrance, std::unique_ptr<Link> link, Peer peer) {
+LinkOwner* Engine::accept(Entrance& entrance, std::unique_ptr<Link> link, Peer peer) {
     // The process id that clients see is 31 bits of this: skip those in use after it has wrapped.
     do {
         ++next_id_;
     } while (process_id(SessionId{next_id_}) == 0 || by_process_id_.contains(process_id(SessionId{next_id_})));
     const SessionId id{next_id_};
+    if (entrance.settings.role == config::ListenerRole::tcp) {
+        if (!peer.is_allowed || shutting_down_ || sessions() >= settings_.max_clients) return nullptr;
+        auto relay = std::make_unique<TcpRelay>(*this, id, entrance.cluster, std::move(peer.text));
+        TcpRelay& added = *relay;
+        relays_.emplace(id, std::move(relay));
+        added.adopt(std::move(link));
+        return &added;
+    }
     by_process_id_.emplace(process_id(id), id);
     auto session = std::make_unique<Session>(*this, id, entrance, std::move(peer));
     Session& added = *session;
     sessions_.emplace(id, std::move(session));
     added.adopt(std::move(link));
+    return &added;
+}
+
+void Engine::check_empty() {
+    if (shutting_down_ && sessions() == 0 && on_empty_) std::exchange(on_empty_, {})();
+}
+
+void Engine::bury_relay(SessionId id) {
+    world_.defer([this, id] {
+        relays_.erase(id);
+        check_empty();
+    });
 }
 
 void Engine::bury(SessionId id) {
@@ -40,7 +61,7 @@ void Engine::bury(SessionId id) {
     // The session is on the stack: its owner lets go at the end of the turn.
     world_.defer([this, id] {
         sessions_.erase(id);
-        if (shutting_down_ && sessions_.empty() && on_empty_) std::exchange(on_empty_, {})();
+        check_empty();
     });
 }
 
@@ -68,9 +89,7 @@ void Engine::shut_down(std::function<void()> on_empty) {
     for (Session* session : idle) {
         session->close_with(CloseReason::shutdown, "57P01", "terminating connection: the proxy is shutting down");
     }
-    if (sessions_.empty()) world_.defer([this] {
-        if (on_empty_) std::exchange(on_empty_, {})();
-    });
+    world_.defer([this] { check_empty(); });
 }
 
 void Engine::close_all() {
@@ -79,6 +98,9 @@ void Engine::close_all() {
     for (Session* session : all) {
         session->close_with(CloseReason::shutdown, "57P01", "terminating connection: the proxy is shutting down");
     }
+    std::vector<TcpRelay*> relays;
+    for (auto& [id, relay] : relays_) relays.push_back(relay.get());
+    for (TcpRelay* relay : relays) relay->close(CloseReason::shutdown, {});
 }
 
 }  // namespace holdfast::engine

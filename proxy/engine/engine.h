@@ -7,6 +7,7 @@
 #include "config/settings.h"
 #include "proxy/engine/cluster.h"
 #include "proxy/engine/session.h"
+#include "proxy/engine/tcp_relay.h"
 #include "proxy/engine/world.h"
 
 namespace holdfast::engine {
@@ -25,9 +26,9 @@ public:
     /// Adds an entrance to a cluster; its address stays valid as long as the engine lives.
     Entrance& add_entrance(Cluster& cluster, config::Listener settings);
 
-    /// A client came in.
-    void accept(Entrance& entrance, std::unique_ptr<Link> link, Peer peer);
-    size_t sessions() const { return sessions_.size(); }
+    /// A client came in. Returns who hears from the link; nullptr: it was closed at once.
+    LinkOwner* accept(Entrance& entrance, std::unique_ptr<Link> link, Peer peer);
+    size_t sessions() const { return sessions_.size() + relays_.size(); }
 
     /// Begins an orderly end: idle sessions are told and closed, others when they fall idle. `on_empty` is
     /// called once when none is left.
@@ -40,8 +41,9 @@ public:
     World& world() { return world_; }
     Log& log() { return log_; }
     const config::Proxy& settings() const { return settings_; }
-    bool is_full() const { return sessions_.size() > settings_.max_clients; }
+    bool is_full() const { return sessions() > settings_.max_clients; }
     void bury(SessionId id);
+    void bury_relay(SessionId id);
     /// A cancel request came in on `cluster`.
     void cancel(Cluster& cluster, Bytes key);
     uint32_t process_id(SessionId id) const { return static_cast<uint32_t>(id.value & 0x7fffffff); }
@@ -50,12 +52,15 @@ public:
     ByteBuffer& prefix() { return prefix_; }
 
 private:
+    void check_empty();
+
     World& world_;
     Log& log_;
     config::Proxy settings_;
     std::vector<std::unique_ptr<Cluster>> clusters_;
     std::vector<std::unique_ptr<Entrance>> entrances_;
     std::unordered_map<SessionId, std::unique_ptr<Session>> sessions_;
+    std::unordered_map<SessionId, std::unique_ptr<TcpRelay>> relays_;
     std::unordered_map<uint32_t, SessionId> by_process_id_;
     ByteBuffer out_;
     ByteBuffer prefix_;

@@ -28,6 +28,9 @@ namespace {
 /// How long a link without an owner may take to send its queue and to see the peer close.
 constexpr auto finish_time_max = std::chrono::seconds(5);
 
+/// So many repetitions of data, or probes, without an answer make a peer suspect.
+constexpr unsigned unanswered_min = 3;
+
 static_assert(alignof(SocketLink) <= alignof(std::max_align_t) &&
               sizeof(uv_poll_t) % alignof(SocketLink) == 0);
 
@@ -266,11 +269,11 @@ void SocketLink::check_silence(std::chrono::milliseconds timeout, std::optional<
     tcp_info info{};
     socklen_t size = sizeof info;
     const bool known = ::getsockopt(descriptor(), IPPROTO_TCP, TCP_INFO, &info, &size) == 0;
-    // Data in flight is repeated at growing intervals, up to minutes, while the peer has no room for it. So
-    // it is unanswered only when nothing has come since it was last sent; probes count down themselves.
-    const bool outstanding =
-        known && (info.tcpi_probes > 0 ||
-                  (info.tcpi_unacked > 0 && info.tcpi_last_data_sent < info.tcpi_last_ack_recv));
+    // Data without room at the peer is repeated and probed for at growing intervals, up to minutes, and the
+    // peer may leave out an answer, or the network lose it: only several in a row that got none are a sign.
+    const bool resent = info.tcpi_unacked > 0 && info.tcpi_retransmits >= unanswered_min &&
+                        info.tcpi_last_data_sent < info.tcpi_last_ack_recv;
+    const bool outstanding = known && (resent || info.tcpi_probes >= unanswered_min);
     const TimePoint last_answer = loop().now() - std::chrono::milliseconds(info.tcpi_last_ack_recv);
     if (!outstanding) {
         since.reset();

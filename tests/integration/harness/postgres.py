@@ -228,12 +228,11 @@ class Template:
             conf.write(_SETTINGS)
         (server.data / "pg_hba.conf").write_text(_HBA)
         server.set()
-        process_start = server.start
-        process_start(wait=False)
+        server.start(wait=False)
         wait_until(lambda: server.value("SELECT 1", dbname="postgres"), "the template starts", 30)
-        for statement in _ROLES.strip().split(";\n"):
-            if statement.strip():
-                server.execute(statement.rstrip(";"), dbname="postgres")
+        with server.connect("postgres") as connection:
+            for statement in _ROLES.strip().split(";\n"):
+                connection.execute(statement.rstrip(";"))
         server.stop()
         self.data = server.data
 

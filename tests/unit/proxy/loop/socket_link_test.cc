@@ -427,7 +427,7 @@ TEST_CASE("silence: a peer that acknowledges nothing is given up") {
     CHECK(pair.far.end == engine::LinkEnd::reset);
     CHECK(pair.far.detail == "Connection timed out");
     CHECK(loop->now() - sent >= 200ms);
-    CHECK(loop->now() - sent < 2s);
+    CHECK(loop->now() - sent < 6s);
 }
 
 TEST_CASE("silence: a peer that lives and does not read, or has nothing to say, is kept") {

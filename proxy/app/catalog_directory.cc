@@ -1,0 +1,75 @@
+#include "proxy/app/catalog_directory.h"
+
+#include <utility>
+
+namespace holdfast::app {
+
+struct CatalogDirectory::Functions final : sql::FunctionCatalog {
+    std::string database;
+    std::shared_ptr<const health::FunctionList> list;
+    dialect::ClassifierSources sources;
+    std::unique_ptr<health::Watch> timer;
+
+    Verdict find(std::string_view, std::string_view name) const override {
+        if (!list) return Verdict::unknown;
+        const auto found = list->reads_only.find(std::string(name));
+        if (found == list->reads_only.end()) return Verdict::unknown;
+        return found->second ? Verdict::reads_only : Verdict::may_write;
+    }
+};
+
+CatalogDirectory::CatalogDirectory(const config::Cluster& cluster, const std::vector<config::User>& users,
+                                   health::EventLoop& loop, Log& log, std::function<const health::View&()> view)
+    : loop_(loop), has_service_(cluster.service.has_value()), catalogs_(cluster, loop, log, std::move(view)) {
+    for (const auto& user : users) {
+        if (user.cluster.empty() || user.cluster == cluster.name) users_.push_back(user);
+    }
+}
+
+CatalogDirectory::~CatalogDirectory() = default;
+
+void CatalogDirectory::find_role(const std::string& user, OnRole on_done) {
+    for (const auto& each : users_) {
+        if (each.name != user) continue;
+        dialect::StoredRole role;
+        role.password = each.password;
+        role.stored = each.scram_verifier.empty() ? each.md5_hash : each.scram_verifier;
+        return on_done(std::optional(std::move(role)));
+    }
+    if (!has_service_) return on_done(std::optional<dialect::StoredRole>{});
+    catalogs_.find_role(user, [on_done = std::move(on_done)](health::PostgresDirectory::RoleAnswer answer) {
+        if (!answer) return on_done(answer.error());
+        if (!*answer) return on_done(std::optional<dialect::StoredRole>{});
+        dialect::StoredRole role;
+        role.stored = (*answer)->password_hash;
+        role.valid_until = (*answer)->valid_until;
+        role.can_login = (*answer)->can_login;
+        on_done(std::optional(std::move(role)));
+    });
+}
+
+void CatalogDirectory::forget_role(const std::string& user) { catalogs_.forget(user); }
+
+const dialect::ClassifierSources& CatalogDirectory::sources(const std::string& database) {
+    // A name that no database has costs an entry: beyond the bound all share one that knows no function.
+    const bool is_full = functions_.size() >= health::PostgresDirectory::databases_max && !functions_.contains(database);
+    auto& entry = functions_[is_full ? std::string() : database];
+    if (!entry) {
+        entry = std::make_unique<Functions>();
+        entry->database = database;
+        entry->sources.functions = entry.get();
+        if (has_service_ && !is_full) refresh(*entry);
+    }
+    return entry->sources;
+}
+
+void CatalogDirectory::refresh(Functions& functions) {
+    catalogs_.find_functions(functions.database, [&functions](health::PostgresDirectory::FunctionAnswer answer) {
+        if (!answer || functions.list == *answer) return;
+        functions.list = *answer;
+        ++functions.sources.functions_version;
+    });
+    functions.timer = loop_.after(health::PostgresDirectory::functions_fresh, [this, &functions] { refresh(functions); });
+}
+
+}  // namespace holdfast::app
