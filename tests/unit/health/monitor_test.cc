@@ -126,15 +126,24 @@ struct Fixture {
     void primary(uint64_t n, uint32_t timeline) { prober->answer(n, shapes.as_primary(n, timeline)); }
     void standby(uint64_t n, uint32_t timeline) { prober->answer(n, shapes.as_standby(n, timeline)); }
     void refuse(uint64_t n) { prober->answer(n, shapes.as_failure(n, Outcome::conn_refused)); }
-    void settle_two() {
+    /// pg1 primary, the others standbys, no probe under way, and all at the slow pace. Those that answered
+    /// before everything was known are asked once more at the fast one.
+    void settle(uint64_t servers) {
         monitor->start();
-        primary(1, 1);
-        standby(2, 1);
+        for (uint64_t n = 1; n <= servers; ++n) n == 1 ? primary(n, 1) : standby(n, 1);
+        loop.run_for(120ms);
+        for (uint64_t n = 1; n <= servers; ++n) {
+            if (prober->pending.contains(n)) n == 1 ? primary(n, 1) : standby(n, 1);
+        }
+        CHECK(prober->pending.empty());
+        settled_at = loop.now();
+        prober->started.clear();
     }
 
     FakeLoop loop;
     EventLog log;
     Lab shapes{5};
+    TimePoint settled_at{};
     std::vector<View> views;
     FakeProber* prober = nullptr;
     std::unique_ptr<Monitor> monitor;
@@ -159,17 +168,17 @@ TEST_CASE("monitor: probes all servers at once and publishes what comes of it") 
 
 TEST_CASE("monitor: probes at the interval while all is well, give or take a tenth") {
     Fixture f(2);
-    f.settle_two();
-    f.loop.run_for(895ms);
-    CHECK(f.prober->started.size() == 2);
-    f.loop.run_for(210ms);
-    CHECK(f.prober->count(1) == 2);
-    CHECK(f.prober->count(2) == 2);
+    f.settle(2);
+    f.loop.run_for(750ms);  // they began 120 ms ago at most
+    CHECK(f.prober->started.empty());
+    f.loop.run_for(355ms);
+    CHECK(f.prober->count(1) == 1);
+    CHECK(f.prober->count(2) == 1);
 }
 
 TEST_CASE("monitor: probes everybody at the fast interval while there is no primary") {
     Fixture f(2);
-    f.settle_two();
+    f.settle(2);
     f.loop.run_for(1105ms);
     f.standby(2, 1);
     const size_t before = f.prober->count(2);
@@ -184,7 +193,7 @@ TEST_CASE("monitor: probes everybody at the fast interval while there is no prim
 
 TEST_CASE("monitor: a probe that gets no answer is cancelled and counts as failed") {
     Fixture f(2);
-    f.settle_two();
+    f.settle(2);
     f.loop.run_for(1105ms);
     f.standby(2, 1);
     f.loop.run_for(1000ms);
@@ -197,10 +206,7 @@ TEST_CASE("monitor: a probe that gets no answer is cancelled and counts as faile
 
 TEST_CASE("monitor: a hint probes all servers at once") {
     Fixture f(3);
-    f.monitor->start();
-    f.primary(1, 1);
-    f.standby(2, 1);
-    f.standby(3, 1);
+    f.settle(3);
     f.loop.run_for(500ms);
     f.views.clear();
     f.monitor->hint(ServerId{1}, Hint::connection_lost);
@@ -214,7 +220,7 @@ TEST_CASE("monitor: a hint probes all servers at once") {
 
 TEST_CASE("monitor: a probe under way when the hint came is followed by another at once") {
     Fixture f(2);
-    f.settle_two();
+    f.settle(2);
     f.loop.run_for(1105ms);
     const size_t before = f.prober->count(1);
     CHECK(f.prober->pending.contains(1));
@@ -230,7 +236,7 @@ TEST_CASE("monitor: a probe under way when the hint came is followed by another 
 
 TEST_CASE("monitor: a storm of hints does not become a storm of probes") {
     Fixture f(2);
-    f.settle_two();
+    f.settle(2);
     f.loop.run_for(500ms);
     const size_t before = f.prober->started.size();
     for (int i = 0; i < 1000; ++i) {
@@ -244,7 +250,7 @@ TEST_CASE("monitor: a storm of hints does not become a storm of probes") {
 
 TEST_CASE("monitor: news between probes are hints") {
     Fixture f(2);
-    f.settle_two();
+    f.settle(2);
     f.loop.run_for(500ms);
     f.prober->news(ServerId{1}, Hint::shutting_down);
     CHECK_FALSE(f.monitor->view().primary);
