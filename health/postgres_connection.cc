@@ -176,7 +176,7 @@ void PostgresConnection::connect(const std::vector<std::string>& addresses) {
     const std::string application = "holdfast";
     const std::string encoding = "UTF8";
     const std::string any = "any";
-    const std::string no_file = "/dev/null";
+    const std::string no_file = "/dev/null/none";  // can not exist, so that libpq says nothing of it
     set("host", hosts);
     set("hostaddr", numeric);
     set("port", port);

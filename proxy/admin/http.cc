@@ -3,6 +3,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "config/address.h"
 #include "proxy/admin/http_daemon.h"
 #include "proxy/admin/listen_socket.h"
 
@@ -30,17 +31,24 @@ HttpServer::~HttpServer() {
 }
 
 Status HttpServer::add(health::EventLoop& loop, const config::Endpoint& endpoint) {
-    Result<Descriptor> socket = listen_at(endpoint);
-    if (!socket) return socket.error();
-    const uint16_t port = port_of(socket->get());
-    if (endpoint.is_unix()) socket_paths_.push_back(endpoint.unix_path);
-    auto daemon = HttpDaemon::start(
-        loop, std::move(*socket),
-        [this](std::string_view method, std::string_view path) { return answer(method, path, sources_); });
-    if (!daemon) return Error{daemon.error().code, to_text(endpoint) + ": " + daemon.error().message};
-    daemons_.push_back(std::move(*daemon));
-    if (!endpoint.is_unix()) port_ = port;
-    log_.info("admin_listening", {{"address", to_text(endpoint)}, {"port", port}});
+    auto sockets = listen_at(endpoint);
+    if (!sockets) return sockets.error();
+    if (endpoint.is_unix()) {
+        socket_paths_.push_back(endpoint.unix_path);
+    } else {
+        port_ = port_of_socket(sockets->front().get());
+    }
+    for (loop::Descriptor& socket : *sockets) {
+        auto daemon = HttpDaemon::start(loop, std::move(socket),
+                                        [this](std::string_view method, std::string_view path) {
+                                            return answer(method, path, sources_);
+                                        });
+        if (!daemon) {
+            return Error{daemon.error().code, config::to_text(endpoint) + ": " + daemon.error().message};
+        }
+        daemons_.push_back(*std::move(daemon));
+    }
+    log_.info("admin_listening", {{"address", config::to_text(endpoint)}, {"port", port_}});
     return {};
 }
 

@@ -82,7 +82,7 @@ void on_connection(void* daemon, MHD_Connection* connection, void** context,
 
 }  // namespace
 
-Result<std::unique_ptr<HttpDaemon>> HttpDaemon::start(health::EventLoop& loop, Descriptor socket,
+Result<std::unique_ptr<HttpDaemon>> HttpDaemon::start(health::EventLoop& loop, loop::Descriptor socket,
                                                       Answer answer) {
     std::unique_ptr<HttpDaemon> self(new HttpDaemon(loop, std::move(answer)));
     self->daemon_ =

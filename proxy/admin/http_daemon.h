@@ -9,8 +9,8 @@
 
 #include "health/event_loop.h"
 #include "protocol/base/result.h"
-#include "proxy/admin/listen_socket.h"
 #include "proxy/admin/pages.h"
+#include "proxy/loop/socket_options.h"
 
 struct MHD_Daemon;
 struct MHD_Connection;
@@ -31,7 +31,7 @@ public:
 
     /// Takes the listening socket.
     /// errors  internal: libmicrohttpd refused
-    static Result<std::unique_ptr<HttpDaemon>> start(health::EventLoop& loop, Descriptor socket,
+    static Result<std::unique_ptr<HttpDaemon>> start(health::EventLoop& loop, loop::Descriptor socket,
                                                      Answer answer);
     ~HttpDaemon();
     HttpDaemon(const HttpDaemon&) = delete;

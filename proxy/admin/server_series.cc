@@ -1,9 +1,7 @@
 #include "proxy/admin/server_series.h"
 
 #include <chrono>
-#include <cstdlib>
 #include <limits>
-#include <string_view>
 
 namespace holdfast::admin {
 
@@ -14,28 +12,7 @@ using health::ServerState;
 
 constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 
-std::string_view word(ServerState state) {
-    switch (state) {
-        case ServerState::starting: return "starting";
-        case ServerState::up: return "up";
-        case ServerState::suspect: return "suspect";
-        case ServerState::down: return "down";
-        case ServerState::lagging: return "lagging";
-        case ServerState::broken: return "broken";
-        case ServerState::quarantined: return "quarantined";
-    }
-    std::abort();
-}
 static_assert(static_cast<size_t>(ServerState::quarantined) + 1 == server_state_count);
-
-std::string_view word(ServerRole role) {
-    switch (role) {
-        case ServerRole::unknown: return "unknown";
-        case ServerRole::primary: return "primary";
-        case ServerRole::replica: return "replica";
-    }
-    std::abort();
-}
 static_assert(static_cast<size_t>(ServerRole::replica) + 1 == server_role_count);
 
 bool answers(ServerState state) {
@@ -70,12 +47,12 @@ ServerSeries::ServerSeries(prometheus::Registry& registry, const std::string& cl
       connect_duration(series_.histogram(rows::server_connect)),
       corrections(series_.counter(rows::corrections)) {
     for (size_t i = 0; i < state_.size(); ++i) {
-        state_[i] =
-            series_.gauge(rows::server_state, {{"state", std::string(word(static_cast<ServerState>(i)))}});
+        state_[i] = series_.gauge(rows::server_state,
+                                  {{"state", std::string(to_string(static_cast<ServerState>(i)))}});
     }
     for (size_t i = 0; i < role_.size(); ++i) {
         role_[i] =
-            series_.gauge(rows::server_role, {{"role", std::string(word(static_cast<ServerRole>(i)))}});
+            series_.gauge(rows::server_role, {{"role", std::string(to_string(static_cast<ServerRole>(i)))}});
     }
     for (size_t i = 0; i < connects.size(); ++i) {
         const auto result = static_cast<engine::ServerConnectResult>(i);

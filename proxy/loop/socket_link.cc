@@ -279,8 +279,8 @@ void SocketLink::check_silence(std::chrono::milliseconds timeout, std::optional<
         since.reset();
     } else if (!since || last_answer > *since) {
         since = loop().now();
-    } else if (loop().now() - *since + interval >= timeout) {
-        // It began up to one interval before it was first seen.
+    } else if (loop().now() - *since + 2 * interval >= timeout) {
+        // It began before it was first seen: by up to one interval, and the time of the repetitions.
         fail_later(ETIMEDOUT);
         return;
     }

@@ -41,7 +41,7 @@ void SocketLink::on_events(int status, int events) {
         return;
     }
     if (status < 0 || (events & (UV_READABLE | UV_DISCONNECT)) != 0) {
-        read((events & UV_DISCONNECT) != 0);
+        read(status < 0 || (events & UV_DISCONNECT) != 0);
     }
 }
 

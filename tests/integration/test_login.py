@@ -382,10 +382,10 @@ def test_trust_only_when_configured(start_proxy, shared_cluster, shop):
 
 
 @proxy_only
-@pytest.mark.parametrize("secret", ["password", "file", "environment", "scram_verifier", "md5_hash"])
+@pytest.mark.parametrize("secret", ["password", "file", "environment", "scram_verifier", "md5"])
 def test_users_of_the_configuration(start_proxy, shared_cluster, tmp_path, secret):
     """[[user]] entries; without a service account nothing else lets anybody in."""
-    name = "app_md5" if secret == "md5_hash" else "app"
+    name = "app_md5" if secret == "md5" else "app"
     entry = {"name": name, "cluster": "shop"}
 
     def prepare(proxy):

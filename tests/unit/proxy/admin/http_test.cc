@@ -65,7 +65,7 @@ public:
     std::string received;
 
 private:
-    Descriptor socket_;
+    loop::Descriptor socket_;
 };
 
 struct Fixture {

@@ -1,0 +1,375 @@
+#include "protocol/sql/classify_postgres.h"
+
+#include <algorithm>
+
+namespace holdfast::sql::postgres {
+
+bool is_hard(Reason reason) {
+    switch (reason) {
+        case Reason::write:
+        case Reason::ddl:
+        case Reason::row_lock:
+        case Reason::writing_function:
+        case Reason::outside_effect:
+        case Reason::explain_write:
+        case Reason::begin:
+        case Reason::serializable:
+        case Reason::notification:
+        case Reason::temporary:
+        case Reason::opaque:
+        case Reason::copy_in:
+        case Reason::session_state:
+        case Reason::transaction_control:
+        case Reason::unparsed:
+        case Reason::too_long: return true;
+        case Reason::read:
+        case Reason::empty:
+        case Reason::cursor:
+        case Reason::read_only_transaction:
+        case Reason::unknown_function:
+        case Reason::advisory_lock:
+        case Reason::server_role:
+        case Reason::server_local:
+        case Reason::hint: return false;
+    }
+    return true;
+}
+
+Classifier::Classifier(std::string_view text, const Context& context, Classification& out)
+    : text_(text),
+      context_(context),
+      out_(out),
+      lexer_(text, {Dialect::postgres, !context.standard_conforming_strings}) {
+    current_ = lexer_.next();
+    next_ = lexer_.next();
+}
+
+void Classifier::run() {
+    while (current_.kind != TokenKind::end) {
+        if (current_.kind == TokenKind::semicolon) {
+            advance();
+            continue;
+        }
+        begin_statement();
+        dispatch();
+        skip_to_end();
+        end_statement();
+    }
+    if (out_.statement_count > 0) {
+        // A comment after the last semicolon belongs to what is before it.
+        if (previous_.kind == TokenKind::semicolon) apply_hint(current_.hint);
+        merge_begin_with_set_transaction();
+    }
+    decide_message();
+}
+
+void Classifier::advance() {
+    if (current_.kind == TokenKind::left_paren) {
+        if (depth_ == static_cast<uint32_t>(limits::sql_nesting_max)) {
+            is_too_deep_ = true;
+            next_ = Token{.begin = current_.end, .end = current_.end};
+            lexer_ = Lexer({}, {});
+        } else {
+            levels_[++depth_] = {};
+        }
+    } else if (current_.kind == TokenKind::right_paren && depth_ > 0) {
+        --depth_;
+    }
+    before_previous_ = previous_;
+    previous_ = current_;
+    current_ = next_;
+    next_ = is_too_deep_ ? Token{.begin = current_.end, .end = current_.end} : lexer_.next();
+}
+
+bool Classifier::at_end() const {
+    return current_.kind == TokenKind::end || (current_.kind == TokenKind::semicolon && depth_ == 0);
+}
+
+bool Classifier::skip_word(Keyword keyword) {
+    if (!is_word(keyword)) return false;
+    advance();
+    return true;
+}
+
+bool Classifier::has_folded(const Token& token, std::string_view folded) {
+    Identifier name;
+    return name.read(text_, token) && name.value() == folded;
+}
+
+/// Reads a name and moves past it.
+std::optional<std::string> Classifier::take_name() {
+    Identifier name;
+    if (!is_name(current_) || !name.read(text_, current_)) return std::nullopt;
+    advance();
+    return std::string(name.value());
+}
+
+void Classifier::begin_statement() {
+    if (out_.statement_count == out_.statements.size()) out_.statements.emplace_back();
+    statement_ = &out_.statements[out_.statement_count++];
+    statement_->destination = Destination::primary;
+    statement_->reason = Reason::unparsed;
+    statement_->control = Control::none;
+    statement_->executes_prepared = false;
+    statement_->name.clear();
+    statement_->effects.clear();
+    statement_->begin = current_.begin;
+    is_demanding_ = false;
+    is_only_planned_ = false;
+    has_from_ = false;
+    stays_ = false;
+    stays_reason_ = Reason::read;
+    has_sql_body_ = false;
+    is_type_position_ = false;
+    effects_seen_ = 0;
+    own_replay_.reset();
+    depth_ = 0;
+    levels_[0] = {};
+    closed_ = {};
+}
+
+/// Moves to the semicolon or the end after the statement, whatever is left of it.
+void Classifier::skip_to_end() {
+    int body_depth = 0;  // of BEGIN ATOMIC and CASE: semicolons in there belong to the function
+    while (!at_end() || (body_depth > 0 && current_.kind == TokenKind::semicolon)) {
+        if (current_.kind == TokenKind::bad) unparsed();
+        if (current_.kind == TokenKind::right_paren && depth_ == 0) unparsed();
+        note_pg_temp();
+        const bool is_label = previous_.kind == TokenKind::dot || previous_.keyword == Keyword::as;
+        if (has_sql_body_ && !is_label) {
+            if (is_word(Keyword::begin) && next_is_word(Keyword::atomic)) ++body_depth;
+            if (is_word(Keyword::case_) && body_depth > 0) ++body_depth;
+            if (is_word(Keyword::end) && body_depth > 0) --body_depth;
+        }
+        advance();
+    }
+    if (depth_ > 0 || is_too_deep_) unparsed();
+}
+
+void Classifier::end_statement() {
+    statement_->end = previous_.end;
+    const std::string_view own_text = text_.substr(statement_->begin, statement_->end - statement_->begin);
+    if (own_replay_) statement_->effects[*own_replay_].replay = own_text;
+    // The hint before the first token was noted by dispatch().
+    apply_hint(current_.hint);
+    const bool is_cut = context_.truncated && current_.kind == TokenKind::end;
+    if (!is_cut) return;
+    // The end of the statement is unknown, and so is what it would replay.
+    for (Effect& effect : statement_->effects) effect.replay.clear();
+    decide(Destination::primary, Reason::too_long);
+}
+
+void Classifier::dispatch() {
+    const Hint hint = current_.hint;
+    const bool is_query = current_.kind == TokenKind::left_paren;
+    if (is_query) {
+        query();
+    } else {
+        switch (current_.keyword) {
+            case Keyword::select:
+            case Keyword::values:
+            case Keyword::table:
+            case Keyword::with: query(); break;
+            case Keyword::insert:
+            case Keyword::update:
+            case Keyword::delete_:
+            case Keyword::merge:
+                demand(Reason::write);
+                query();
+                break;
+            case Keyword::truncate: demand(Reason::write); break;
+            case Keyword::begin: begin_transaction(); break;
+            case Keyword::start: start_transaction(); break;
+            case Keyword::commit:
+            case Keyword::end: commit(); break;
+            case Keyword::rollback:
+            case Keyword::abort_: rollback(); break;
+            case Keyword::savepoint: savepoint(); break;
+            case Keyword::release: release(); break;
+            case Keyword::prepare: prepare(); break;
+            case Keyword::execute: execute(); break;
+            case Keyword::deallocate: deallocate(); break;
+            case Keyword::set: set(); break;
+            case Keyword::reset: reset(); break;
+            case Keyword::show: show(); break;
+            case Keyword::discard: discard(); break;
+            case Keyword::listen: listen(); break;
+            case Keyword::unlisten: unlisten(); break;
+            case Keyword::notify: notify(); break;
+            case Keyword::declare: declare(); break;
+            case Keyword::fetch:
+            case Keyword::move: decide(Destination::transaction, Reason::cursor); break;
+            case Keyword::close: close_cursor(); break;
+            case Keyword::lock: demand(Reason::row_lock); break;
+            case Keyword::copy: copy(); break;
+            case Keyword::explain: explain(); break;
+            case Keyword::do_:
+            case Keyword::call: demand(Reason::opaque); break;
+            case Keyword::load:
+                demand(Reason::server_local);
+                effect_once(EffectKind::set_opaque);
+                break;
+            case Keyword::checkpoint: demand(Reason::server_local); break;
+            case Keyword::create: create(); break;
+            case Keyword::alter: alter(); break;
+            case Keyword::drop:
+            case Keyword::grant:
+            case Keyword::revoke:
+            case Keyword::comment:
+            case Keyword::security:
+            case Keyword::reindex:
+            case Keyword::cluster:
+            case Keyword::vacuum:
+            case Keyword::analyze:
+            case Keyword::refresh:
+            case Keyword::import_:
+            case Keyword::reassign: ddl(); break;
+            default: unparsed(); break;
+        }
+    }
+    if (hint != Hint::none) {
+        skip_to_end();
+        apply_hint(hint);
+    }
+}
+
+void Classifier::decide(Destination destination, Reason reason) {
+    statement_->destination = destination;
+    statement_->reason = reason;
+}
+
+/// The statement must run on the primary. The first reason stays, unless a later one is harder.
+void Classifier::demand(Reason reason) {
+    if (is_only_planned_ && reason != Reason::temporary && reason != Reason::unparsed) return;
+    if (is_demanding_ && (is_hard(statement_->reason) || !is_hard(reason)) && reason != Reason::unparsed) return;
+    is_demanding_ = true;
+    decide(Destination::primary, reason);
+}
+
+/// For statements that are understood whole or not at all: anything left makes this one the latter.
+void Classifier::finish_or_unparsed() {
+    if (at_end()) return;
+    unparsed();
+    statement_->control = Control::none;
+    statement_->effects.clear();
+    own_replay_.reset();
+}
+
+void Classifier::control(Control control, Destination destination, Reason reason) {
+    statement_->control = control;
+    decide(destination, reason);
+    finish_or_unparsed();
+}
+
+void Classifier::effect(EffectKind kind, std::string key, std::string replay) {
+    if (is_only_planned_ && kind != EffectKind::temporary) return;
+    statement_->effects.push_back({kind, std::move(key), std::move(replay)});
+}
+
+void Classifier::effect_once(EffectKind kind) {
+    const uint32_t bit = uint32_t{1} << static_cast<uint32_t>(kind);
+    if ((effects_seen_ & bit) != 0) return;
+    effects_seen_ |= bit;
+    effect(kind);
+}
+
+void Classifier::effect_replayed_by_statement(EffectKind kind, std::string key) {
+    own_replay_ = statement_->effects.size();
+    effect(kind, std::move(key));
+}
+
+void Classifier::use_temporary() {
+    demand(Reason::temporary);
+    effect_once(EffectKind::temporary);
+}
+
+/// Notes a name of the schema of temporary tables at the current token: pg_temp.x, pg_temp_3.x.
+void Classifier::note_pg_temp() {
+    constexpr std::string_view pg_temp = "pg_temp";
+    if (next_.kind != TokenKind::dot || !is_name(current_) || previous_.kind == TokenKind::dot) return;
+    Identifier name;
+    if (name.read(text_, current_) && name.value().starts_with(pg_temp) &&
+        (name.value() == pg_temp || name.value()[pg_temp.size()] == '_')) {
+        use_temporary();
+    }
+}
+
+void Classifier::apply_hint(Hint hint) {
+    if (hint == Hint::none) return;
+    Statement& statement = *statement_;
+    const bool is_bound = statement.destination == Destination::transaction && statement.control != Control::none;
+    if (hint == Hint::primary) {
+        if (!is_bound) decide(Destination::primary, Reason::hint);
+    } else if (statement.destination == Destination::primary && !is_hard(statement.reason)) {
+        decide(Destination::replica, Reason::hint);
+    } else if (statement.destination == Destination::replica && statement.control == Control::none) {
+        statement.reason = Reason::hint;
+    }
+}
+
+/// BEGIN; SET TRANSACTION READ ONLY in one message is BEGIN READ ONLY.
+void Classifier::merge_begin_with_set_transaction() {
+    for (uint32_t i = 0; i + 1 < out_.statement_count; ++i) {
+        Statement& begin = out_.statements[i];
+        if (begin.control != Control::begin || begin.reason != Reason::begin) continue;
+        bool is_read_only = false;
+        for (uint32_t j = i + 1; j < out_.statement_count; ++j) {
+            const Statement& follower = out_.statements[j];
+            if (follower.control == Control::set_transaction_read_only) {
+                is_read_only = true;
+            } else if (follower.control == Control::set_transaction_other) {
+                // READ WRITE, SERIALIZABLE or what is not understood: leave the transaction where it is safe.
+                is_read_only = false;
+                break;
+            } else {
+                break;
+            }
+        }
+        if (!is_read_only) continue;
+        begin.control = Control::begin_read_only;
+        begin.destination = Destination::replica;
+        begin.reason = Reason::read_only_transaction;
+    }
+}
+
+void Classifier::decide_message() {
+    out_.destination = Destination::transaction;
+    out_.reason = Reason::empty;
+    out_.has_effects = false;
+    out_.has_control = false;
+    // The server reads the whole message under the settings at its beginning. Should one ever not, a backslash
+    // would decide where strings end: such a message is not trusted to be a read.
+    const bool is_ambiguous = changes_string_syntax_ && text_.find('\\') != std::string_view::npos;
+    bool is_decided = false;
+    for (uint32_t i = 0; i < out_.statement_count; ++i) {
+        Statement& statement = out_.statements[i];
+        if ((is_ambiguous && statement.destination == Destination::replica) || !context_.encoding_is_safe) {
+            statement.destination = Destination::primary;
+            statement.reason = Reason::unparsed;
+        }
+        out_.has_effects = out_.has_effects || !statement.effects.empty();
+        out_.has_control = out_.has_control || statement.control != Control::none;
+        const auto rank = [](Destination destination) {
+            switch (destination) {
+                case Destination::transaction: return 0;
+                case Destination::replica: return 1;
+                case Destination::primary: return 2;
+            }
+            return 2;
+        };
+        if (is_decided && rank(statement.destination) <= rank(out_.destination)) continue;
+        out_.destination = statement.destination;
+        out_.reason = statement.reason;
+        is_decided = true;
+    }
+    if (!context_.encoding_is_safe) {
+        out_.destination = Destination::primary;
+        out_.reason = Reason::unparsed;
+    }
+    if (context_.truncated) {
+        out_.destination = Destination::primary;
+        out_.reason = Reason::too_long;
+    }
+}
+
+}  // namespace holdfast::sql::postgres

@@ -1,0 +1,175 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "protocol/base/limits.h"
+#include "protocol/sql/classify.h"
+#include "protocol/sql/functions_postgres.h"
+#include "protocol/sql/identifier.h"
+#include "protocol/sql/lexer.h"
+
+namespace holdfast::sql::postgres {
+
+/// Classifies one PostgreSQL message. Made for one run() and thrown away; everything it points to must outlive it.
+///
+/// It reads tokens with one token of lookahead, and decides by first words and by what stands next to what: it
+/// knows no grammar. A text that the server's grammar refuses may get any answer, as it runs nowhere: the server
+/// parses a whole message, under the settings at its beginning, before it runs any of it.
+///
+/// The parts are in files of their own: queries (…_query.cc), calls of functions (…_call.cc), transaction control
+/// (…_transaction.cc), session state (…_session.cc), the rest (…_utility.cc).
+class Classifier {
+public:
+    Classifier(std::string_view text, const Context& context, Classification& out);
+    void run();
+
+private:
+    // What is known of the parentheses around the place being read.
+    struct Level {
+        bool in_with = false;    // among the names of a WITH list
+        bool may_alias = false;  // a call or a subquery: a name after its end is an alias
+    };
+    enum class CallKind : uint8_t { no_call, call };
+
+    // Reading.
+    void advance();
+    bool at_end() const;
+    bool is_word(Keyword keyword) const { return current_.keyword == keyword; }
+    bool next_is_word(Keyword keyword) const { return next_.keyword == keyword; }
+    bool skip_word(Keyword keyword);
+    std::string_view text_of(const Token& token) const {
+        return text_.substr(token.begin, token.end - token.begin);
+    }
+    bool has_folded(const Token& token, std::string_view folded);
+    std::optional<std::string> take_name();
+
+    // The statement being read.
+    void begin_statement();
+    void end_statement();
+    void skip_to_end();
+    void dispatch();
+    void decide(Destination destination, Reason reason);
+    void demand(Reason reason);
+    void unparsed() { demand(Reason::unparsed); }
+    void finish_or_unparsed();
+    void control(Control control, Destination destination, Reason reason);
+    void effect(EffectKind kind, std::string key = {}, std::string replay = {});
+    void effect_once(EffectKind kind);
+    void effect_replayed_by_statement(EffectKind kind, std::string key);
+    void note_pg_temp();
+    void use_temporary();
+    void apply_hint(Hint hint);
+
+    // The message.
+    void merge_begin_with_set_transaction();
+    void decide_message();
+
+    // Queries.
+    void query();
+    void scan(uint32_t stop_depth);
+    void begin_query() { query_begin_ = current_.begin; }
+    void scan_word();
+    void scan_name();
+    void scan_keyword();
+    void scan_dangerous_name(std::string_view name);
+    void select_into();
+    void open(Level level);
+    void open_plain();
+    void close();
+    bool may_start_data_modification() const;
+    bool is_cte_name() const;
+    CallKind what_parenthesis_means();
+    bool is_syntax_with_parenthesis() const;
+    bool is_operator_syntax() const;
+
+    // Calls.
+    void call();
+    void call_of(FunctionClass function_class);
+    void call_of_stranger(std::string_view schema, std::string_view name);
+    void call_set_config();
+    void call_current_setting();
+    void call_with_sql();
+
+    // Transactions.
+    void begin_transaction();
+    void start_transaction();
+    void commit();
+    void rollback();
+    void savepoint();
+    void release();
+    void prepare_transaction();
+    struct Modes {
+        bool is_read_only = false;
+        bool is_read_write = false;
+        bool is_serializable = false;
+        bool is_valid = true;
+    };
+    Modes transaction_modes();
+    bool take_chain(bool& is_chain);
+
+    // Session state.
+    void set();
+    void set_transaction();
+    void set_named(bool is_local);
+    void set_value(std::string key, bool is_local);
+    void reset();
+    void show();
+    void discard();
+    void listen();
+    void unlisten();
+    void notify();
+    void prepare();
+    void execute();
+    void deallocate();
+    void session_effect(EffectKind kind, std::string key, bool is_local);
+    std::optional<std::string> setting_name();
+
+    // The rest.
+    void create();
+    void alter();
+    void copy();
+    void explain();
+    bool explain_options();
+    void explained(bool is_executed);
+    void declare();
+    void close_cursor();
+    void ddl() { demand(Reason::ddl); }
+
+    const std::string_view text_;
+    const Context& context_;
+    Classification& out_;
+    Lexer lexer_;
+    Token before_previous_;
+    Token previous_;
+    Token current_;
+    Token next_;
+    uint32_t depth_ = 0;
+    bool is_too_deep_ = false;
+    bool changes_string_syntax_ = false;  // standard_conforming_strings is set somewhere in the message
+
+    // Of the statement being read.
+    Statement* statement_ = nullptr;
+    bool is_demanding_ = false;      // it must run on the primary, for the statement's reason
+    bool is_only_planned_ = false;   // EXPLAIN without ANALYZE: nothing of it is run
+    bool has_from_ = false;
+    bool stays_ = false;             // calls something that belongs to the transaction or the session
+    Reason stays_reason_ = Reason::read;
+    bool has_sql_body_ = false;      // CREATE FUNCTION: may contain BEGIN ATOMIC … END
+    bool is_type_position_ = false;  // the name being read follows AS or ::
+    uint32_t effects_seen_ = 0;      // kinds that are noted once, as bits
+    std::optional<size_t> own_replay_;  // the effect that the statement's own text replays
+    uint32_t query_begin_ = 0;
+    Level closed_;  // what the last closing parenthesis closed
+    std::array<Level, limits::sql_nesting_max + 1> levels_;
+};
+
+/// Whether a hint for a replica may not overrule `reason`.
+bool is_hard(Reason reason);
+/// Whether asking for the setting asks whether this server takes writes.
+bool reveals_role(std::string_view setting);
+
+}  // namespace holdfast::sql::postgres

@@ -1,0 +1,60 @@
+#include "proxy/app/cli.h"
+
+#include <map>
+#include <ostream>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "proxy/app/check.h"
+#include "proxy/app/classify.h"
+#include "proxy/app/run.h"
+
+namespace holdfast::app {
+
+namespace {
+
+constexpr int usage_error = 2;
+
+/// `--config FILE`, or just `FILE`.
+void add_config(CLI::App& command, std::string& file) {
+    command.add_option("-c,--config,FILE", file, "the configuration file (TOML)")->required()->type_name("");
+}
+
+}  // namespace
+
+int cli(int argc, const char* const* argv, std::istream& in, std::ostream& out, std::ostream& err) {
+    CLI::App app{"Holdfast: a proxy that makes a database failover a short pause", "holdfast"};
+    app.require_subcommand(1);
+    app.set_version_flag("--version", "holdfast " HOLDFAST_VERSION);
+
+    std::string config_file;
+    CLI::App* run_command = app.add_subcommand("run", "Serve, until SIGTERM");
+    add_config(*run_command, config_file);
+    CLI::App* check_command = app.add_subcommand("check", "Say what is wrong with a configuration");
+    add_config(*check_command, config_file);
+
+    sql::Dialect dialect = sql::Dialect::postgres;
+    const std::map<std::string, sql::Dialect> dialects{{"postgres", sql::Dialect::postgres},
+                                                       {"mysql", sql::Dialect::mysql}};
+    CLI::App* classify_command = app.add_subcommand(
+        "classify", "Say where statements would go: JSON strings in, a line each; JSON objects out");
+    classify_command->add_option("--protocol", dialect, "postgres or mysql")
+        ->required()
+        ->transform(CLI::CheckedTransformer(dialects).description(""))
+        ->type_name("");
+    CLI::App* version_command = app.add_subcommand("version", "Print the version");
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error, out, err) == 0 ? 0 : usage_error;
+    }
+    if (*run_command) return run(config_file);
+    if (*check_command) return check(config_file, out, err);
+    if (*classify_command) return classify_lines(dialect, in, out);
+    if (*version_command) out << "holdfast " HOLDFAST_VERSION "\n";
+    return 0;
+}
+
+}  // namespace holdfast::app

@@ -1,0 +1,106 @@
+#include "proxy/app/cli.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+using namespace holdfast::app;
+
+namespace {
+
+struct Outcome {
+    int code;
+    std::string out;
+    std::string err;
+};
+
+Outcome holdfast(std::vector<const char*> words, const std::string& input = "") {
+    words.insert(words.begin(), "holdfast");
+    std::istringstream in(input);
+    std::ostringstream out;
+    std::ostringstream err;
+    const int code = cli(static_cast<int>(words.size()), words.data(), in, out, err);
+    return {code, out.str(), err.str()};
+}
+
+struct TemporaryFile {
+    explicit TemporaryFile(const std::string& text) {
+        std::string pattern = (std::filesystem::temp_directory_path() / "holdfast-cli-XXXXXX").string();
+        REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+        folder = pattern;
+        path = (folder / "holdfast.toml").string();
+        std::ofstream(path) << text;
+        std::filesystem::permissions(
+            path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+    }
+    ~TemporaryFile() { std::filesystem::remove_all(folder); }
+    std::filesystem::path folder;
+    std::string path;
+};
+
+const char* const good = R"([cluster.shop]
+protocol = "postgres"
+listen = "127.0.0.1:6432"
+servers = ["10.0.1.11", "10.0.1.12"]
+service = { user = "holdfast", password = "x" }
+)";
+
+}  // namespace
+
+TEST_CASE("command line: version") {
+    CHECK(holdfast({"version"}).out == "holdfast " HOLDFAST_VERSION "\n");
+    CHECK(holdfast({"version"}).code == 0);
+    CHECK(holdfast({"--version"}).out == "holdfast " HOLDFAST_VERSION "\n");
+}
+
+TEST_CASE("command line: help is no error, nonsense is 2 and goes to stderr") {
+    CHECK(holdfast({"--help"}).code == 0);
+    CHECK(holdfast({"--help"}).out.find("classify") != std::string::npos);
+    for (const auto& words : std::vector<std::vector<const char*>>{{},
+                                                                   {"fly"},
+                                                                   {"run"},
+                                                                   {"check"},
+                                                                   {"classify"},
+                                                                   {"classify", "--protocol", "oracle"},
+                                                                   {"version", "--x"}}) {
+        const Outcome outcome = holdfast(words);
+        CHECK(outcome.code == 2);
+        CHECK(outcome.out.empty());
+        CHECK_FALSE(outcome.err.empty());
+    }
+}
+
+TEST_CASE("command line: check takes its file either way and says that it is good") {
+    const TemporaryFile file(good);
+    CHECK(holdfast({"check", file.path.c_str()}).code == 0);
+    const Outcome outcome = holdfast({"check", "--config", file.path.c_str()});
+    CHECK(outcome.code == 0);
+    CHECK(outcome.out == file.path + ": good\n");
+}
+
+TEST_CASE("command line: check prints every error, with its place, and leaves with 1") {
+    const TemporaryFile file(std::string(good) + "max_lagg = 1\nlisten_too = 2\n");
+    const Outcome outcome = holdfast({"check", file.path.c_str()});
+    CHECK(outcome.code == 1);
+    CHECK(outcome.out.empty());
+    CHECK(outcome.err.find(file.path + ":6:1: error: ") != std::string::npos);
+    CHECK(outcome.err.find(file.path + ":7:1: error: ") != std::string::npos);
+    CHECK(outcome.err.find("max_lagg") != std::string::npos);
+    CHECK(holdfast({"check", "/nonexistent/holdfast.toml"}).code == 1);
+}
+
+TEST_CASE("command line: run refuses a configuration with errors") {
+    const TemporaryFile file("nonsense = true\n");
+    CHECK(holdfast({"run", "--config", file.path.c_str()}).code == 1);
+}
+
+TEST_CASE("command line: classify names the protocol") {
+    const Outcome outcome = holdfast({"classify", "--protocol", "postgres"}, "\"select 1\"\n");
+    CHECK(outcome.code == 0);
+    CHECK(outcome.out == "{\"destination\":\"replica\",\"reason\":\"read\",\"session\":[]}\n");
+}
