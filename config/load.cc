@@ -36,10 +36,6 @@ Settings read_settings(Context& context, const Node& document) {
         }
         settings.clusters.push_back(read_cluster(root.named("cluster", found), found.name, inherited));
     }
-    if (names.empty()) {
-        context.error(root.at("cluster"),
-                      "there is no cluster; add [cluster.NAME] with protocol, listen and servers");
-    }
     settings.users = read_users(root, settings.clusters);
     check_across(context, settings);
     return settings;

@@ -29,8 +29,8 @@ std::vector<Endpoint> read_addresses(const Section& section, const std::string& 
     Context& context = section.context();
     std::vector<Text> texts;
     std::vector<Endpoint> out;
-    if (!section.texts("listen", texts)) return out;
-    if (texts.empty()) section.error("listen", "no address; write for example \"0.0.0.0:6432\"");
+    if (section.texts("listen", texts) && texts.empty())
+        section.error("listen", "no address; write for example \"0.0.0.0:6432\"");
     for (const Text& text : texts) {
         if (context.bound().size() >= addresses_max) {
             context.error(text.at, "more than 256 addresses to listen on");

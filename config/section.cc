@@ -152,7 +152,11 @@ Section Section::defaults() const {
 std::vector<Section::Named> Section::names(std::string_view name) const {
     std::vector<Named> out;
     const Node* node = value(name);
-    if (node == nullptr) return out;
+    if (node == nullptr || (node->kind == Node::Kind::table && node->entries.empty())) {
+        const std::string path = path_of(name);
+        context_->error(at(name), "there is no " + path + "; add one: [" + path + ".NAME]");
+        return out;
+    }
     if (node->kind != Node::Kind::table) {
         wrong_type(name, *node, "tables, each with a name: [" + path_of(name) + ".NAME]");
         return out;

@@ -59,7 +59,8 @@ public:
     Section table(std::string_view name) const;
     /// [defaults], to be read as if it were a cluster.
     Section defaults() const;
-    /// The tables inside a table of names, [cluster.*], with their names and places.
+    /// The tables inside a table of names, [cluster.*], with their names and places; reports when there is
+    /// none.
     struct Named {
         std::string name;
         Position at;
@@ -74,6 +75,7 @@ public:
     Section element(std::string_view name, size_t index, const Node& node) const;
 
     bool text(std::string_view name, std::string& out) const;
+    /// false also when only some are wrong; the others are in `out`.
     bool texts(std::string_view name, std::vector<Text>& out) const;
     /// A path, resolved, of a file that can be read.
     bool file(std::string_view name, std::string& out) const;

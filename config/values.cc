@@ -27,14 +27,19 @@ bool is_within(std::string_view allowed, Value value, Parse parse) {
 
 std::string explain(std::regex_constants::error_type code) {
     switch (code) {
-        case std::regex_constants::error_paren: return "a parenthesis without its partner";
+        // The library means all three by this code.
+        case std::regex_constants::error_paren:
+            return "a parenthesis without its partner, a '*', '+' or '?' with nothing to repeat, or a (?...) "
+                   "other "
+                   "than (?:...), (?=...) and (?!...)";
         case std::regex_constants::error_brack: return "a '[' without its ']'";
         case std::regex_constants::error_brace: return "a '{' without its '}'";
-        case std::regex_constants::error_badbrace: return "no number of repetitions between '{' and '}'";
+        case std::regex_constants::error_badbrace: return "no range of repetitions between '{' and '}'";
         case std::regex_constants::error_range: return "a range such as [z-a] that ends before it begins";
         case std::regex_constants::error_badrepeat: return "a '*', '+', '?' or '{' with nothing to repeat";
         case std::regex_constants::error_escape: return "an unknown or unfinished escape behind a '\\'";
         case std::regex_constants::error_backref: return "a reference to a group that does not exist";
+        case std::regex_constants::error_collate:
         case std::regex_constants::error_ctype: return "an unknown character class such as [[:name:]]";
         case std::regex_constants::error_space:
         case std::regex_constants::error_complexity:
@@ -93,7 +98,7 @@ bool Section::texts(std::string_view name, std::vector<Text>& out) const {
         }
     }
     out = std::move(found);
-    return true;
+    return out.size() == node->items.size();
 }
 
 bool Section::file(std::string_view name, std::string& out) const {
@@ -229,6 +234,10 @@ void Section::lag(std::string_view name, milliseconds& time, uint64_t& bytes) co
         const Section inside = table(name);
         inside.duration("time", time);
         inside.size("bytes", bytes);
+        return;
+    }
+    if (node->kind != Node::Kind::text && node->kind != Node::Kind::integer) {
+        wrong_type(name, *node, "a duration such as \"5s\", or { time = ..., bytes = ... }");
         return;
     }
     // A duration alone is short for the table's `time`: it is checked by that row, under the name it has

@@ -12,6 +12,8 @@ namespace {
 /// (one WAL segment), for positions that were asked for at different times always differ a little.
 constexpr uint64_t candidate_lead_bytes = 16 * 1024 * 1024;
 
+constexpr const char* awaiting_others = "waiting for the first answers of all servers";
+
 std::string seconds_text(Duration duration) {
     char text[48];
     std::snprintf(text, sizeof text, "%.3g s", std::chrono::duration<double>(duration).count());
@@ -146,7 +148,7 @@ void Topology::describe_writable(const Member& member, ServerView& out) const {
     out.state = ServerState::quarantined;
     if (!first_round_done()) {
         out.state = ServerState::starting;
-        out.reason = "waiting for the first answers of all servers";
+        out.reason = awaiting_others;
     } else if (!holder_) {
         out.reason = writable + ", and so is another server or a newer timeline is known";
     } else if (is_on_old_timeline(member)) {
@@ -165,6 +167,9 @@ void Topology::describe_replica(const Member& member, ServerView& out) const {
     } else if (!doubt.empty()) {
         out.state = ServerState::suspect;
         out.reason = doubt;
+    } else if (!first_round_done()) {
+        out.state = ServerState::starting;
+        out.reason = awaiting_others;
     } else if (member.life == Life::rising) {
         out.state = ServerState::starting;
         out.reason = "answers again: " + std::to_string(member.good_in_a_row) + " of " +

@@ -15,6 +15,7 @@ constexpr Duration question_timeout = 5s;
 /// Connections for questions are rarely needed; unused ones close after this.
 constexpr Duration idle_timeout = 60s;
 constexpr int attempts_max = 3;
+constexpr Duration log_spacing = 10s;
 /// PostgreSQL's names end here (NAMEDATALEN); longer ones exist nowhere and are not worth a question.
 constexpr size_t name_bytes_max = 63;
 
@@ -305,15 +306,24 @@ void PostgresDirectory::failed(const std::string& database, Error error, Retry r
         return;
     }
     const Question question = channel.questions.front();
-    log_.warn("directory_failed", {{"cluster", cluster_.name},
-                                   {"question", question.user.empty() ? "functions" : "role"},
-                                   {"reason", error.message}});
+    log_failure(question, error);
     next_question(database);
     if (question.user.empty()) {
         settle_functions(database, std::move(error));
     } else {
         settle_role(question.user, std::move(error));
     }
+}
+
+/// Anyone who tries to log in can cause look-ups, so the same failure is told once in a while only.
+void PostgresDirectory::log_failure(const Question& question, const Error& error) {
+    const bool is_repeated = error.message == last_failure_ && loop_.now() - last_failure_at_ < log_spacing;
+    if (is_repeated) return;
+    last_failure_ = error.message;
+    last_failure_at_ = loop_.now();
+    log_.warn("directory_failed", {{"cluster", cluster_.name},
+                                   {"question", question.user.empty() ? "functions" : "role"},
+                                   {"reason", error.message}});
 }
 
 /// Takes the front question off; the next one is asked from the loop. Without one the connection waits a

@@ -112,6 +112,7 @@ private:
     void connect(Channel& channel, ServerId server, const std::string& database);
     void answered(const std::string& database, PostgresConnection::Answer answer);
     void failed(const std::string& database, Error error, Retry retry);
+    void log_failure(const Question& question, const Error& error);
     void next_question(const std::string& database);
     void settle_role(const std::string& user, RoleAnswer answer);
     void settle_functions(const std::string& database, FunctionAnswer answer);
@@ -127,6 +128,8 @@ private:
     std::unordered_map<std::string, Database> databases_;
     std::unordered_map<std::string, Channel> channels_;  // by database
     size_t waiting_ = 0;
+    std::string last_failure_;  // for the log
+    TimePoint last_failure_at_{};
 };
 
 }  // namespace holdfast::health

@@ -67,7 +67,7 @@ void Classifier::advance() {
     if (current_.kind == TokenKind::left_paren) {
         if (depth_ == static_cast<uint32_t>(limits::sql_nesting_max)) {
             is_too_deep_ = true;
-            next_ = Token{.begin = current_.end, .end = current_.end};
+            next_ = {};
             lexer_ = Lexer({}, {});
         } else {
             levels_[++depth_] = {};
@@ -78,7 +78,7 @@ void Classifier::advance() {
     before_previous_ = previous_;
     previous_ = current_;
     current_ = next_;
-    next_ = is_too_deep_ ? Token{.begin = current_.end, .end = current_.end} : lexer_.next();
+    next_ = lexer_.next();
 }
 
 bool Classifier::at_end() const {
@@ -116,6 +116,7 @@ void Classifier::begin_statement() {
     statement_->begin = current_.begin;
     is_demanding_ = false;
     is_only_planned_ = false;
+    is_conditional_ = false;
     has_from_ = false;
     stays_ = false;
     stays_reason_ = Reason::read;

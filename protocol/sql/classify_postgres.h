@@ -33,7 +33,6 @@ private:
         bool in_with = false;    // among the names of a WITH list
         bool may_alias = false;  // a call or a subquery: a name after its end is an alias
     };
-    enum class CallKind : uint8_t { no_call, call };
 
     // Reading.
     void advance();
@@ -70,20 +69,18 @@ private:
 
     // Queries.
     void query();
-    void scan(uint32_t stop_depth);
-    void begin_query() { query_begin_ = current_.begin; }
-    void scan_word();
+    enum class Extent : uint8_t { statement, parentheses };
+    void scan(Extent extent);
     void scan_name();
     void scan_keyword();
-    void scan_dangerous_name(std::string_view name);
     void select_into();
     void open(Level level);
     void open_plain();
     void close();
-    bool may_start_data_modification() const;
+    bool starts_data_modification() const;
     bool is_cte_name() const;
-    CallKind what_parenthesis_means();
-    bool is_syntax_with_parenthesis() const;
+    bool is_after_operand() const;
+    bool is_syntax_with_parenthesis();
     bool is_operator_syntax() const;
 
     // Calls.
@@ -155,6 +152,7 @@ private:
     Statement* statement_ = nullptr;
     bool is_demanding_ = false;      // it must run on the primary, for the statement's reason
     bool is_only_planned_ = false;   // EXPLAIN without ANALYZE: nothing of it is run
+    bool is_conditional_ = false;    // more than a list of calls: parts of it may run never, or often
     bool has_from_ = false;
     bool stays_ = false;             // calls something that belongs to the transaction or the session
     Reason stays_reason_ = Reason::read;

@@ -98,7 +98,7 @@ constexpr Entry special_functions[] = {
     {"pg_wal_replay_resume", server_local}, {"pg_walfile_name", server_role},
     {"pg_walfile_name_offset", server_role}, {"pg_xact_status", server_role}, {"query_to_xml", runs_sql},
     {"query_to_xml_and_xmlschema", runs_sql}, {"query_to_xmlschema", runs_sql}, {"set_config", set_config},
-    {"setseed", set_seed}, {"setval", sequence}, {"ts_rewrite", runs_sql}, {"ts_stat", runs_sql},
+    {"setseed", set_seed}, {"setval", sequence}, {"ts_stat", runs_sql},
     {"txid_current", writing}, {"txid_status", server_role},
 };
 // clang-format on

@@ -166,7 +166,7 @@ TEST_CASE("load: every key that operators were promised arrives in the settings"
     }
     const Loaded loaded = load(promised, environment);
     CHECK(listed(loaded) ==
-          "65:14: warning: cluster.shop.failover.replay: transaction replay is not available yet; open "
+          "64:14: warning: cluster.shop.failover.replay: transaction replay is not available yet; open "
           "transactions get 40001\n");
     REQUIRE(loaded.settings);
     const Settings& settings = *loaded.settings;
@@ -293,7 +293,7 @@ TEST_CASE("load: warnings leave the settings") {
 }
 
 TEST_CASE("load: an empty file has no cluster") {
-    CHECK(says(load(""), "there is no cluster; add [cluster.NAME]"));
+    CHECK(says(load(""), "there is no cluster; add one: [cluster.NAME]"));
     CHECK_FALSE(load("").settings);
 }
 

@@ -197,6 +197,10 @@ TEST_CASE("rules: need a condition that compiles, and a target") {
           std::string::npos);
     CHECK(said_of_rule("{ match = { user = '*a' }, to = \"primary\" }").find("nothing to repeat") !=
           std::string::npos);
+    CHECK(said_of_rule("{ match = { user = '(?i)a' }, to = \"primary\" }").find("a (?...) other than") !=
+          std::string::npos);
+    CHECK(said_of_rule("{ match = { user = '[[:foo:]]' }, to = \"primary\" }")
+              .find("unknown character class") != std::string::npos);
     CHECK(said_of_rule("{ match = { user = '" + std::string(600, '(') + "' }, to = \"primary\" }")
               .find("at most 512 bytes") != std::string::npos);
     CHECK(said_of_rule("{ match = { user = '((a{1000}){1000}){1000}' }, to = \"primary\" }")

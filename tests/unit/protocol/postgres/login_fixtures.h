@@ -21,7 +21,9 @@ ByteBuffer raw(const char (&literal)[N]) {
     return {bytes.begin(), bytes.end()};
 }
 
-inline std::string text_of(Bytes bytes) { return std::string(as_text(bytes)); }
+inline std::string text_of(Bytes bytes) {
+    return std::string(as_text(bytes));
+}
 
 /// A verifier that PostgreSQL 15 made of the password "pencil".
 inline constexpr std::string_view pencil_verifier =
@@ -152,7 +154,7 @@ private:
         buffer.erase(buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(size));
     }
 
-    ByteBuffer to_accepting_, at_accepting_;    // on the wire; arrived and not consumed
+    ByteBuffer to_accepting_, at_accepting_;  // on the wire; arrived and not consumed
     ByteBuffer to_connecting_, at_connecting_;
     bool has_welcomed_ = false;
 };
