@@ -19,7 +19,7 @@ struct Outcome {
     std::string err;
 };
 
-Outcome holdfast(std::vector<const char*> words, const std::string& input = "") {
+Outcome command(std::vector<const char*> words, const std::string& input = "") {
     words.insert(words.begin(), "holdfast");
     std::istringstream in(input);
     std::ostringstream out;
@@ -53,14 +53,14 @@ service = { user = "holdfast", password = "x" }
 }  // namespace
 
 TEST_CASE("command line: version") {
-    CHECK(holdfast({"version"}).out == "holdfast " HOLDFAST_VERSION "\n");
-    CHECK(holdfast({"version"}).code == 0);
-    CHECK(holdfast({"--version"}).out == "holdfast " HOLDFAST_VERSION "\n");
+    CHECK(command({"version"}).out == "holdfast " HOLDFAST_VERSION "\n");
+    CHECK(command({"version"}).code == 0);
+    CHECK(command({"--version"}).out == "holdfast " HOLDFAST_VERSION "\n");
 }
 
 TEST_CASE("command line: help is no error, nonsense is 2 and goes to stderr") {
-    CHECK(holdfast({"--help"}).code == 0);
-    CHECK(holdfast({"--help"}).out.find("classify") != std::string::npos);
+    CHECK(command({"--help"}).code == 0);
+    CHECK(command({"--help"}).out.find("classify") != std::string::npos);
     for (const auto& words : std::vector<std::vector<const char*>>{{},
                                                                    {"fly"},
                                                                    {"run"},
@@ -77,30 +77,30 @@ TEST_CASE("command line: help is no error, nonsense is 2 and goes to stderr") {
 
 TEST_CASE("command line: check takes its file either way and says that it is good") {
     const TemporaryFile file(good);
-    CHECK(holdfast({"check", file.path.c_str()}).code == 0);
-    const Outcome outcome = holdfast({"check", "--config", file.path.c_str()});
+    CHECK(command({"check", file.path.c_str()}).code == 0);
+    const Outcome outcome = command({"check", "--config", file.path.c_str()});
     CHECK(outcome.code == 0);
     CHECK(outcome.out == file.path + ": good\n");
 }
 
 TEST_CASE("command line: check prints every error, with its place, and leaves with 1") {
     const TemporaryFile file(std::string(good) + "max_lagg = 1\nlisten_too = 2\n");
-    const Outcome outcome = holdfast({"check", file.path.c_str()});
+    const Outcome outcome = command({"check", file.path.c_str()});
     CHECK(outcome.code == 1);
     CHECK(outcome.out.empty());
     CHECK(outcome.err.find(file.path + ":6:1: error: ") != std::string::npos);
     CHECK(outcome.err.find(file.path + ":7:1: error: ") != std::string::npos);
     CHECK(outcome.err.find("max_lagg") != std::string::npos);
-    CHECK(holdfast({"check", "/nonexistent/holdfast.toml"}).code == 1);
+    CHECK(command({"check", "/nonexistent/holdfast.toml"}).code == 1);
 }
 
 TEST_CASE("command line: run refuses a configuration with errors") {
     const TemporaryFile file("nonsense = true\n");
-    CHECK(holdfast({"run", "--config", file.path.c_str()}).code == 1);
+    CHECK(command({"run", "--config", file.path.c_str()}).code == 1);
 }
 
 TEST_CASE("command line: classify names the protocol") {
-    const Outcome outcome = holdfast({"classify", "--protocol", "postgres"}, "\"select 1\"\n");
+    const Outcome outcome = command({"classify", "--protocol", "postgres"}, "\"select 1\"\n");
     CHECK(outcome.code == 0);
     CHECK(outcome.out == "{\"destination\":\"replica\",\"reason\":\"read\",\"session\":[]}\n");
 }
