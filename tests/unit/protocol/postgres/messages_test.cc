@@ -45,7 +45,7 @@ TEST_CASE("messages: the bytes of what a client says") {
           raw("\0\0\0\x10\x04\xd2\x16\x2epid.key."));
     CHECK(built([](ByteBuffer& out) {
               append_startup(out, 2, "al", "db", {{"a", "b"}, {"", "lost"}});
-          }) == raw("\0\0\0\x23\0\x03\0\x02user\0al\0database\0db\0"
+          }) == raw("\0\0\0\x21\0\x03\0\x02user\0al\0database\0db\0"
                     "a\0b\0\0"));
     CHECK(built([](ByteBuffer& out) { append_startup(out, 0, "al", "", {}); }) ==
           raw("\0\0\0\x11\0\x03\0\0user\0al\0\0"));
@@ -68,7 +68,7 @@ TEST_CASE("messages: an error, as bytes and back") {
     CHECK(fields->detail == "why");
     CHECK(fields->hint == "do");
     CHECK(built([](ByteBuffer& out) { append_notice(out, "NOTICE", "00000", "hm"); }) ==
-          raw("N\0\0\0\x22SNOTICE\0VNOTICE\0C00000\0Mhm\0\0"));
+          raw("N\0\0\0\x20SNOTICE\0VNOTICE\0C00000\0Mhm\0\0"));
 }
 
 TEST_CASE("messages: a text with a NUL ends there, and the framing stays whole") {
