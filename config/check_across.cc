@@ -65,7 +65,7 @@ void check_inline_secrets(Context& context) {
     if (at.line == 0) return;
     const auto permissions = context.environment().permissions(context.file());
     if (!permissions || (*permissions & readable_by_group_or_others) == 0) return;
-    char mode[8];
+    char mode[16];
     std::snprintf(mode, sizeof mode, "%04o", *permissions);
     context.warning(at, "a secret stands in this file, which other accounts can read (mode " +
                             std::string(mode) + "); run: chmod 600 " + context.file() +

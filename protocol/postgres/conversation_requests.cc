@@ -490,8 +490,11 @@ void Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
             query.statements.begin(), query.statements.begin() + static_cast<std::ptrdiff_t>(query.statement_count));
     }
     // Settings changed somewhere in a text that was not read can't be replayed.
-    if (facts.too_long && (query.truncated || scratch_.requests.back().type == frontend::parse)) {
-        if (query.statement_count != 1 || query.statements[0].reason != sql::Reason::write) pins_.settings = true;
+    const auto& last = scratch_.requests.back();
+    const sql::Classification* unread = last.type == frontend::query && query.truncated ? &query : nullptr;
+    if (last.type == frontend::parse && last.statement->too_long) unread = &last.statement->classes;
+    if (unread && (unread->statement_count != 1 || unread->statements[0].reason != sql::Reason::write)) {
+        pins_.settings = true;
     }
 }
 

@@ -92,8 +92,9 @@ public:
                  ByteBuffer& out) const override {
         append_authentication_ok(out);
         for (const auto& [name, value] : parameters) append_parameter_status(out, name, value);
-        ByteBuffer key;
-        Writer(key).u32(process_id).bytes(cancel_secret);
+        ByteBuffer key(4 + cancel_secret.size());
+        store_u32(key.data(), process_id);
+        std::copy(cancel_secret.begin(), cancel_secret.end(), key.begin() + 4);
         append_backend_key_data(out, key);
         append_ready_for_query(out, 'I');
     }

@@ -92,6 +92,9 @@ bool Classifier::skip_word(Keyword keyword) {
 }
 
 bool Classifier::has_folded(const Token& token, std::string_view folded) {
+    const size_t quotes = token.kind == TokenKind::quoted ? 2 : 0;
+    if (token.kind != TokenKind::unicode_quoted && token.end - token.begin != folded.size() + quotes)
+        return false;
     Identifier name;
     return name.read(text_, token) && name.value() == folded;
 }
@@ -242,7 +245,8 @@ void Classifier::decide(Destination destination, Reason reason) {
 /// The statement must run on the primary. The first reason stays, unless a later one is harder.
 void Classifier::demand(Reason reason) {
     if (is_only_planned_ && reason != Reason::temporary && reason != Reason::unparsed) return;
-    if (is_demanding_ && (is_hard(statement_->reason) || !is_hard(reason)) && reason != Reason::unparsed) return;
+    if (is_demanding_ && (is_hard(statement_->reason) || !is_hard(reason)) && reason != Reason::unparsed)
+        return;
     is_demanding_ = true;
     decide(Destination::primary, reason);
 }
@@ -288,6 +292,7 @@ void Classifier::use_temporary() {
 void Classifier::note_pg_temp() {
     constexpr std::string_view pg_temp = "pg_temp";
     if (next_.kind != TokenKind::dot || !is_name(current_) || previous_.kind == TokenKind::dot) return;
+    if (current_.kind == TokenKind::word && (text_[current_.begin] | 0x20) != 'p') return;
     Identifier name;
     if (name.read(text_, current_) && name.value().starts_with(pg_temp) &&
         (name.value() == pg_temp || name.value()[pg_temp.size()] == '_')) {
@@ -298,7 +303,8 @@ void Classifier::note_pg_temp() {
 void Classifier::apply_hint(Hint hint) {
     if (hint == Hint::none) return;
     Statement& statement = *statement_;
-    const bool is_bound = statement.destination == Destination::transaction && statement.control != Control::none;
+    const bool is_bound =
+        statement.destination == Destination::transaction && statement.control != Control::none;
     if (hint == Hint::primary) {
         if (!is_bound) decide(Destination::primary, Reason::hint);
     } else if (statement.destination == Destination::primary && !is_hard(statement.reason)) {
@@ -338,8 +344,8 @@ void Classifier::decide_message() {
     out_.reason = Reason::empty;
     out_.has_effects = false;
     out_.has_control = false;
-    // The server reads the whole message under the settings at its beginning. Should one ever not, a backslash
-    // would decide where strings end: such a message is not trusted to be a read.
+    // The server reads the whole message under the settings at its beginning. Should one ever not, a
+    // backslash would decide where strings end: such a message is not trusted to be a read.
     const bool is_ambiguous = changes_string_syntax_ && text_.find('\\') != std::string_view::npos;
     bool is_decided = false;
     for (uint32_t i = 0; i < out_.statement_count; ++i) {

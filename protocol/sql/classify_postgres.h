@@ -14,14 +14,15 @@
 
 namespace holdfast::sql::postgres {
 
-/// Classifies one PostgreSQL message. Made for one run() and thrown away; everything it points to must outlive it.
+/// Classifies one PostgreSQL message. Made for one run() and thrown away; everything it points to must
+/// outlive it.
 ///
-/// It reads tokens with one token of lookahead, and decides by first words and by what stands next to what: it
-/// knows no grammar. A text that the server's grammar refuses may get any answer, as it runs nowhere: the server
-/// parses a whole message, under the settings at its beginning, before it runs any of it.
+/// It reads tokens with one token of lookahead, and decides by first words and by what stands next to what:
+/// it knows no grammar. A text that the server's grammar refuses may get any answer, as it runs nowhere: the
+/// server parses a whole message, under the settings at its beginning, before it runs any of it.
 ///
-/// The parts are in files of their own: queries (…_query.cc), calls of functions (…_call.cc), transaction control
-/// (…_transaction.cc), session state (…_session.cc), the rest (…_utility.cc).
+/// The parts are in files of their own: queries (…_query.cc), calls of functions (…_call.cc), transaction
+/// control (…_transaction.cc), session state (…_session.cc), the rest (…_utility.cc).
 class Classifier {
 public:
     Classifier(std::string_view text, const Context& context, Classification& out);
@@ -30,8 +31,8 @@ public:
 private:
     // What is known of the parentheses around the place being read.
     struct Level {
-        bool in_with = false;    // among the names of a WITH list
-        bool may_alias = false;  // a call or a subquery: a name after its end is an alias
+        bool in_with;    // among the names of a WITH list
+        bool may_alias;  // a name after their end is an alias, no call
     };
 
     // Reading.
@@ -101,18 +102,18 @@ private:
     void prepare_transaction();
     struct Modes {
         bool is_read_only = false;
-        bool is_read_write = false;
         bool is_serializable = false;
-        bool is_valid = true;
     };
-    Modes transaction_modes();
-    bool take_chain(bool& is_chain);
+    Modes take_transaction_modes();
+    std::optional<Control> take_chain(Control alone, Control chained);
+    void prepared_transaction();
+    void set_transaction();
 
     // Session state.
     void set();
-    void set_transaction();
-    void set_named(bool is_local);
-    void set_value(std::string key, bool is_local);
+    void set_to_the_rest(EffectKind kind, std::string key, bool is_local);
+    std::optional<std::string> take_setting_name();
+    void note_setting(std::string_view key, std::string_view value);
     void reset();
     void show();
     void discard();
@@ -122,16 +123,14 @@ private:
     void prepare();
     void execute();
     void deallocate();
-    void session_effect(EffectKind kind, std::string key, bool is_local);
-    std::optional<std::string> setting_name();
 
     // The rest.
     void create();
     void alter();
     void copy();
     void explain();
-    bool explain_options();
-    void explained(bool is_executed);
+    bool take_explain_options();
+    void explained();
     void declare();
     void close_cursor();
     void ddl() { demand(Reason::ddl); }
@@ -150,24 +149,28 @@ private:
 
     // Of the statement being read.
     Statement* statement_ = nullptr;
-    bool is_demanding_ = false;      // it must run on the primary, for the statement's reason
-    bool is_only_planned_ = false;   // EXPLAIN without ANALYZE: nothing of it is run
-    bool is_conditional_ = false;    // more than a list of calls: parts of it may run never, or often
+    bool is_demanding_ = false;     // it must run on the primary, for the statement's reason
+    bool is_only_planned_ = false;  // EXPLAIN without ANALYZE: nothing of it is run
+    bool is_conditional_ = false;   // more than a list of calls: parts of it may run never, or often
     bool has_from_ = false;
-    bool stays_ = false;             // calls something that belongs to the transaction or the session
+    bool stays_ = false;  // calls something that belongs to the transaction or the session
     Reason stays_reason_ = Reason::read;
-    bool has_sql_body_ = false;      // CREATE FUNCTION: may contain BEGIN ATOMIC … END
-    bool is_type_position_ = false;  // the name being read follows AS or ::
-    uint32_t effects_seen_ = 0;      // kinds that are noted once, as bits
+    bool has_sql_body_ = false;         // CREATE FUNCTION: may contain BEGIN ATOMIC … END
+    bool is_type_position_ = false;     // the name being read follows AS or ::
+    uint32_t effects_seen_ = 0;         // kinds that are noted once, as bits
     std::optional<size_t> own_replay_;  // the effect that the statement's own text replays
     uint32_t query_begin_ = 0;
-    Level closed_;  // what the last closing parenthesis closed
-    std::array<Level, limits::sql_nesting_max + 1> levels_;
+    Level closed_{};                                         // what the last closing parenthesis closed
+    std::array<Level, limits::sql_nesting_max + 1> levels_;  // up to depth_
 };
 
 /// Whether a hint for a replica may not overrule `reason`.
 bool is_hard(Reason reason);
 /// Whether asking for the setting asks whether this server takes writes.
 bool reveals_role(std::string_view setting);
+/// Whether the setting is one of the transaction under way, which no session keeps.
+bool is_transaction_setting(std::string_view setting);
+/// ASCII letters in lower case.
+std::string lower(std::string_view text);
 
 }  // namespace holdfast::sql::postgres

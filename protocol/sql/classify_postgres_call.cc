@@ -6,12 +6,6 @@
 namespace holdfast::sql::postgres {
 namespace {
 
-std::string lower(std::string_view text) {
-    std::string folded(text);
-    for (char& c : folded) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-    return folded;
-}
-
 /// One argument of a call, as far as it is a literal or a parameter, perhaps with casts to a plain type.
 struct Argument {
     Token token;
@@ -29,12 +23,15 @@ Argument read_argument(Lexer& lexer) {
     return argument;
 }
 
-bool is_true_text(std::string_view value) { return value == "t" || value == "true" || value == "on" || value == "1"; }
+bool is_true_text(std::string_view value) {
+    return value == "t" || value == "true" || value == "on" || value == "1";
+}
 bool is_false_text(std::string_view value) {
     return value == "f" || value == "false" || value == "off" || value == "0";
 }
 
-/// The literal, spelled so that it means the same whatever standard_conforming_strings is. Empty: not possible.
+/// The literal, spelled so that it means the same whatever standard_conforming_strings is. Empty: not
+/// possible.
 std::string portable_literal(std::string_view spelled, StringForm form, bool backslash_escapes) {
     const bool has_backslash = spelled.find('\\') != std::string_view::npos;
     switch (form) {
@@ -57,9 +54,20 @@ std::string portable_literal(std::string_view spelled, StringForm form, bool bac
 
 }  // namespace
 
+std::string lower(std::string_view text) {
+    std::string folded(text);
+    for (char& c : folded) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+    return folded;
+}
+
 bool reveals_role(std::string_view setting) {
     return setting == "transaction_read_only" || setting == "in_hot_standby" ||
            setting == "default_transaction_read_only";
+}
+
+bool is_transaction_setting(std::string_view setting) {
+    return setting == "transaction_read_only" || setting == "transaction_isolation" ||
+           setting == "transaction_deferrable";
 }
 
 void Classifier::call() {
@@ -92,8 +100,8 @@ void Classifier::call() {
 }
 
 void Classifier::call_of_stranger(std::string_view schema, std::string_view name) {
-    const auto verdict =
-        context_.functions == nullptr ? FunctionCatalog::Verdict::unknown : context_.functions->find(schema, name);
+    const auto verdict = context_.functions == nullptr ? FunctionCatalog::Verdict::unknown
+                                                       : context_.functions->find(schema, name);
     switch (verdict) {
         case FunctionCatalog::Verdict::unknown: demand(Reason::unknown_function); break;
         case FunctionCatalog::Verdict::may_write:
@@ -142,8 +150,8 @@ void Classifier::call_of(FunctionClass function_class) {
     }
 }
 
-/// set_config(name, value, is_local): nothing stays when is_local is true; a SET when all three are constants; else
-/// a change that can't be known.
+/// set_config(name, value, is_local): nothing stays when is_local is true; a SET when all three are
+/// constants; else a change that can't be known.
 void Classifier::call_set_config() {
     Lexer ahead = lexer_;
     const auto opaque = [&] {
@@ -164,7 +172,8 @@ void Classifier::call_set_config() {
         stays_reason_ = Reason::session_state;
         return;
     }
-    if (is_local.token.keyword != Keyword::false_ && !(is_simple && is_false_text(is_local_text))) return opaque();
+    if (is_local.token.keyword != Keyword::false_ && !(is_simple && is_false_text(is_local_text)))
+        return opaque();
 
     std::string key = lower(simple_literal(text_, name.token, is_simple));
     if (!is_simple || key.empty() || value.token.kind != TokenKind::string) return opaque();
@@ -190,8 +199,8 @@ void Classifier::call_current_setting() {
     if (!is_known || reveals_role(lower(setting))) demand(Reason::server_role);
 }
 
-/// query_to_xml('…') and the like run the text as a read-only query: a standby refuses what writes in it, but not
-/// the calls that mean something else there.
+/// query_to_xml('…') and the like run the text as a read-only query: a standby refuses what writes in it, but
+/// not the calls that mean something else there.
 void Classifier::call_with_sql() {
     Lexer ahead = lexer_;
     const Argument argument = read_argument(ahead);

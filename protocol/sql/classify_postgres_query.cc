@@ -59,12 +59,13 @@ void Classifier::scan(Extent extent) {
 
 void Classifier::scan_name() {
     const bool is_after_dot = previous_.kind == TokenKind::dot;
-    // A type, an alias or the name of a column, which may have a list in parentheses but is never called. Holds for
-    // all parts of a dotted name.
+    // A type, an alias or the name of a column, which may have a list in parentheses but is never called.
+    // Holds for all parts of a dotted name.
     if (!is_after_dot) {
         is_type_position_ = previous_.kind == TokenKind::typecast || previous_.keyword == Keyword::as;
     }
-    if (current_.kind == TokenKind::word && !is_after_dot && current_.keyword != Keyword::none) scan_keyword();
+    if (current_.kind == TokenKind::word && !is_after_dot && current_.keyword != Keyword::none)
+        scan_keyword();
     if (next_.kind == TokenKind::left_paren) {
         if (is_type_position_) {
             advance();
@@ -83,8 +84,8 @@ void Classifier::scan_name() {
     note_pg_temp();
     if (!is_type_position_) {
         // The columns of a sequence: the standby's copy runs ahead of the primary's.
-        bool is_of_sequence = current_.keyword == Keyword::last_value || current_.keyword == Keyword::log_cnt ||
-                              current_.keyword == Keyword::is_called;
+        bool is_of_sequence = current_.keyword == Keyword::last_value ||
+                              current_.keyword == Keyword::log_cnt || current_.keyword == Keyword::is_called;
         if (current_.kind != TokenKind::word) {
             is_of_sequence = has_folded(current_, "last_value") || has_folded(current_, "log_cnt") ||
                              has_folded(current_, "is_called");
@@ -107,7 +108,8 @@ void Classifier::scan_keyword() {
             }
             break;
         case Keyword::into:
-            if (!is_type_position_ && previous_.keyword != Keyword::insert && previous_.keyword != Keyword::merge) {
+            if (!is_type_position_ && previous_.keyword != Keyword::insert &&
+                previous_.keyword != Keyword::merge) {
                 select_into();
             }
             break;
@@ -173,8 +175,9 @@ void Classifier::open_plain() {
         levels_[depth_].in_with = false;
     }
     // A name after the end of parentheses is an alias or some syntax, never the name of a function, except in
-    // DISTINCT ON (…) f(x) and OPERATOR(…) f(x).
-    const bool may_alias = previous_.keyword != Keyword::on && previous_.keyword != Keyword::operator_;
+    // DISTINCT ON (…) f(x), OPERATOR(…) f(x) and RETURNING WITH (…) f(x).
+    const bool may_alias = previous_.keyword != Keyword::on && previous_.keyword != Keyword::operator_ &&
+                           previous_.keyword != Keyword::with;
     open({.in_with = false, .may_alias = may_alias});
 }
 
@@ -184,9 +187,9 @@ void Classifier::close() {
 }
 
 bool Classifier::is_cte_name() const {
-    return levels_[depth_].in_with && (previous_.keyword == Keyword::with ||
-                                       previous_.keyword == Keyword::recursive ||
-                                       previous_.kind == TokenKind::comma);
+    return levels_[depth_].in_with &&
+           (previous_.keyword == Keyword::with || previous_.keyword == Keyword::recursive ||
+            previous_.kind == TokenKind::comma);
 }
 
 /// Whether a complete operand stands before the name: then it is an alias or some syntax, no call.
@@ -231,7 +234,8 @@ bool Classifier::is_syntax_with_parenthesis() {
     }
 }
 
-/// OPERATOR ( [schema .] operator ): unlike a call, nothing but the operator is before the closing parenthesis.
+/// OPERATOR ( [schema .] operator ): unlike a call, nothing but the operator is before the closing
+/// parenthesis.
 bool Classifier::is_operator_syntax() const {
     constexpr int operator_bytes_max = 63;
     Lexer ahead = lexer_;

@@ -121,6 +121,11 @@ void Session::open_first_server() {
                                 cluster_.settings().routing.balance, cluster_.next_turn(), std::nullopt);
         if (!server && cluster_.settings().routing.primary_reads != config::PrimaryReads::never) server = view.primary;
     }
+    for (const Slot each : {Slot::a, Slot::b}) {
+        if (!connection(each)) continue;
+        if (server && connection(each)->server() == *server) return;  // on its way
+        drop_slot(each);
+    }
     if (server && cluster_.may_open(*server, *identity_)) {
         auto connection = cluster_.take_idle(*server, *identity_);
         if (connection) {

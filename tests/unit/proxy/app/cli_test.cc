@@ -68,7 +68,7 @@ TEST_CASE("command line: help is no error, nonsense is 2 and goes to stderr") {
                                                                    {"classify"},
                                                                    {"classify", "--protocol", "oracle"},
                                                                    {"version", "--x"}}) {
-        const Outcome outcome = holdfast(words);
+        const Outcome outcome = command(words);
         CHECK(outcome.code == 2);
         CHECK(outcome.out.empty());
         CHECK_FALSE(outcome.err.empty());

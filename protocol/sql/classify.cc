@@ -1,0 +1,52 @@
+#include "protocol/sql/classify.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "protocol/base/limits.h"
+#include "protocol/sql/classify_postgres.h"
+
+namespace holdfast::sql {
+namespace {
+
+/// One statement that is not looked into, for the primary.
+void unread(std::string_view message, Reason reason, Classification& out) {
+    if (out.statements.empty()) out.statements.emplace_back();
+    out.statement_count = 1;
+    Statement& statement = out.statements[0];
+    statement.destination = Destination::primary;
+    statement.reason = reason;
+    statement.control = Control::none;
+    statement.executes_prepared = false;
+    statement.name.clear();
+    statement.effects.clear();
+    statement.begin = 0;
+    statement.end = static_cast<uint32_t>(message.size());
+    out.destination = Destination::primary;
+    out.reason = reason;
+    out.has_effects = false;
+    out.has_control = false;
+}
+
+bool is_ascii(std::string_view text) {
+    return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<uint8_t>(c) < 0x80; });
+}
+
+}  // namespace
+
+void classify(Dialect dialect, std::string_view message, const Context& context, Classification& out) {
+    const bool is_too_long = message.size() > limits::statement_classified_bytes_max;
+    const bool is_truncated = context.truncated || is_too_long;
+    message = message.substr(0, limits::statement_classified_bytes_max);
+    out.statement_count = 0;
+    out.truncated = is_truncated;
+    const bool is_readable = context.encoding_is_safe || is_ascii(message);
+    if (dialect == Dialect::mysql || !is_readable) {
+        return unread(message, is_truncated ? Reason::too_long : Reason::unparsed, out);
+    }
+    Context actual = context;
+    actual.truncated = is_truncated;
+    postgres::Classifier(message, actual, out).run();
+}
+
+}  // namespace holdfast::sql
