@@ -1,7 +1,6 @@
 #include "protocol/sql/classify.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "protocol/base/limits.h"
 #include "protocol/sql/classify_postgres.h"
