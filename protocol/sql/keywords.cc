@@ -84,7 +84,10 @@ static_assert(std::size(entries) * 4 <= slots_count);
 static_assert(std::size(entries) < 255, "0 marks a free slot");
 
 constexpr size_t slot_of(std::string_view word) {
-    const auto at = [&](size_t i) { return static_cast<size_t>(static_cast<unsigned char>(word[i])); };
+    // 0x20 folds the case of letters, and does no harm to what can't be a keyword.
+    const auto at = [&](size_t i) {
+        return static_cast<size_t>(static_cast<unsigned char>(word[i]) | 0x20U);
+    };
     const size_t size = word.size();
     return (size * 83 + at(0) * 7 + at(size / 2) * 37 + at(size - 1) * 151) % slots_count;
 }
@@ -107,12 +110,21 @@ static_assert([] {
     return true;
 }());
 
+bool equals_folded(std::string_view word, std::string_view folded) {
+    if (word.size() != folded.size()) return false;
+    for (size_t i = 0; i < word.size(); ++i) {
+        const char c = word[i];
+        if ((c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c) != folded[i]) return false;
+    }
+    return true;
+}
+
 }  // namespace
 
 Keyword find_keyword(std::string_view word) {
     for (size_t slot = slot_of(word); slots[slot] != 0; slot = (slot + 1) % slots_count) {
         const Entry& entry = entries[slots[slot] - 1];
-        if (entry.word == word) return entry.keyword;
+        if (equals_folded(word, entry.word)) return entry.keyword;
     }
     return none;
 }

@@ -163,7 +163,7 @@ constexpr bool is_uncallable(Keyword keyword) {
 
 inline constexpr size_t keyword_bytes_max = 17;
 
-/// The keyword spelled by `word`, which is in lower case and not empty; Keyword::none when it is not one.
+/// The keyword that `word` is, in whatever case; Keyword::none when it is not one. `word` is not empty.
 Keyword find_keyword(std::string_view word);
 
 }  // namespace holdfast::sql

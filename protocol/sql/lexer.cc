@@ -156,15 +156,14 @@ void Lexer::word(Token& token) {
             }
         }
     }
-    std::array<char, keyword_bytes_max> folded;
-    size_t size = 0;
-    do {
-        if (size < folded.size()) folded[size] = lower(text_[at_]);
-        ++size;
-        ++at_;
-    } while (at_ < text_.size() && is(text_[at_], word_part));
+    const char* const begin = text_.data() + at_;
+    const char* const end = text_.data() + text_.size();
+    const char* at = begin + 1;
+    while (at != end && is(*at, word_part)) ++at;
     token.kind = TokenKind::word;
-    if (size <= folded.size()) token.keyword = find_keyword({folded.data(), size});
+    const auto size = static_cast<size_t>(at - begin);
+    at_ += size;
+    if (size <= keyword_bytes_max) token.keyword = find_keyword({begin, size});
 }
 
 // Letters right after a number start a word of their own, as before PostgreSQL 15; later versions refuse

@@ -33,10 +33,11 @@ HttpServer::~HttpServer() {
 Status HttpServer::add(health::EventLoop& loop, const config::Endpoint& endpoint) {
     auto sockets = listen_at(endpoint);
     if (!sockets) return sockets.error();
+    const uint16_t port = port_of_socket(sockets->front().get());
     if (endpoint.is_unix()) {
         socket_paths_.push_back(endpoint.unix_path);
     } else {
-        port_ = port_of_socket(sockets->front().get());
+        port_ = port;
     }
     for (loop::Descriptor& socket : *sockets) {
         auto daemon = HttpDaemon::start(loop, std::move(socket),
@@ -48,7 +49,7 @@ Status HttpServer::add(health::EventLoop& loop, const config::Endpoint& endpoint
         }
         daemons_.push_back(*std::move(daemon));
     }
-    log_.info("admin_listening", {{"address", config::to_text(endpoint)}, {"port", port_}});
+    log_.info("admin_listening", {{"address", config::to_text(endpoint)}, {"port", port}});
     return {};
 }
 

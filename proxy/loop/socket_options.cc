@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <limits>
+#include <chrono>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -38,11 +38,6 @@ void set_tcp_options(int descriptor, const config::Keepalive& keepalive) {
     set(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, whole_seconds(keepalive.idle));
     set(descriptor, IPPROTO_TCP, TCP_KEEPINTVL, whole_seconds(keepalive.interval));
     set(descriptor, IPPROTO_TCP, TCP_KEEPCNT, std::clamp(keepalive.count, 1, 127));
-}
-
-void set_user_timeout(int descriptor, std::chrono::milliseconds timeout) {
-    const auto value = std::clamp<int64_t>(timeout.count(), 0, std::numeric_limits<int>::max());
-    set(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(value));
 }
 
 int take_socket_error(int descriptor) {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <utility>
 
 #include "config/settings.h"
@@ -37,8 +36,6 @@ Descriptor open_stream_socket(int family);
 /// No delay of small writes, and probes of a silent peer. On a listening socket: what it accepts inherits
 /// them.
 void set_tcp_options(int descriptor, const config::Keepalive& keepalive);
-/// How long the kernel waits for the acknowledgement of sent bytes before it gives the connection up.
-void set_user_timeout(int descriptor, std::chrono::milliseconds timeout);
 
 /// Takes the pending error of a socket; 0: none.
 int take_socket_error(int descriptor);

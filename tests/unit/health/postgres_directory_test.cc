@@ -147,7 +147,7 @@ TEST_CASE("postgres directory: the number of waiting look-ups is bounded") {
     size_t refused = 0;
     for (size_t i = 0; i < PostgresDirectory::lookups_waiting_max + 7; ++i) {
         f.directory->find_role("user" + std::to_string(i), [&](const PostgresDirectory::RoleAnswer& answer) {
-            refused += answer.error().code == ErrorCode::limit_exceeded ? 1 : 0;
+            if (answer.error().code == ErrorCode::limit_exceeded) ++refused;
         });
     }
     CHECK(refused == 7);

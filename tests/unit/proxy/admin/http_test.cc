@@ -254,7 +254,7 @@ TEST_CASE("http: on a Unix socket, for owner and group, in place of a dead one, 
         const auto second = HttpServer::start(loop, log, admin, {});
         REQUIRE_FALSE(second);
         CHECK(second.error().code == ErrorCode::bad_state);
-        CHECK(second.error().message.find(admin.socket) == 0);
+        CHECK(second.error().message.find(admin.socket) != std::string::npos);
     }
     CHECK_FALSE(std::filesystem::exists(admin.socket));
 }
@@ -264,7 +264,7 @@ TEST_CASE("http: addresses that can't be had are errors that name them") {
     NullLog log;
     config::Admin admin;
     admin.socket = "/" + std::string(200, 'x');
-    CHECK(HttpServer::start(loop, log, admin, {}).error().code == ErrorCode::bad_value);
+    CHECK(HttpServer::start(loop, log, admin, {}).error().code == ErrorCode::bad_length);
 
     TemporaryDirectory directory;
     admin.socket = (directory.path / "file").string();
@@ -277,7 +277,8 @@ TEST_CASE("http: addresses that can't be had are errors that name them") {
     admin.listen = config::Endpoint{.host = "127.0.0.1", .port = first.server->port(), .unix_path = {}};
     const auto taken = HttpServer::start(loop, log, admin, {});
     REQUIRE_FALSE(taken);
-    CHECK(taken.error().message.find("127.0.0.1:" + std::to_string(first.server->port())) == 0);
+    CHECK(taken.error().message.find("127.0.0.1:" + std::to_string(first.server->port())) !=
+          std::string::npos);
     admin.listen = config::Endpoint{.host = "192.0.2.1", .port = 0, .unix_path = {}};
     CHECK(HttpServer::start(loop, log, admin, {}).error().code == ErrorCode::unreachable);
 }
