@@ -43,17 +43,27 @@ inline std::string welcome() {
            message('K', big_endian(1, 4) + big_endian(2, 4)) + ready;
 }
 using Cell = std::optional<std::string>;
-/// The answer to one extended query with one row of text.
-inline std::string row_answer(const std::vector<Cell>& cells) {
-    std::string description = big_endian(static_cast<uint32_t>(cells.size()), 2);
-    std::string row = description;
-    for (const Cell& cell : cells) {
+/// The answer to one extended query with rows of so many text columns.
+inline std::string rows_answer(size_t columns, const std::vector<std::vector<Cell>>& rows) {
+    const std::string count = big_endian(static_cast<uint32_t>(columns), 2);
+    std::string description = count;
+    for (size_t i = 0; i < columns; ++i) {
         description += std::string("c\0", 2) + big_endian(0, 4) + big_endian(0, 2) + big_endian(25, 4) +
                        big_endian(0xffff, 2) + big_endian(0xffffffff, 4) + big_endian(0, 2);
-        row += cell ? big_endian(static_cast<uint32_t>(cell->size()), 4) + *cell : big_endian(0xffffffff, 4);
     }
-    return message('1', "") + message('2', "") + message('T', description) + message('D', row) +
-           message('C', std::string("SELECT 1\0", 9)) + ready;
+    std::string answer = message('1', "") + message('2', "") + message('T', description);
+    for (const std::vector<Cell>& cells : rows) {
+        std::string row = count;
+        for (const Cell& cell : cells) {
+            row +=
+                cell ? big_endian(static_cast<uint32_t>(cell->size()), 4) + *cell : big_endian(0xffffffff, 4);
+        }
+        answer += message('D', row);
+    }
+    return answer + message('C', std::string("SELECT 1\0", 9)) + ready;
+}
+inline std::string row_answer(const std::vector<Cell>& cells) {
+    return rows_answer(cells.size(), {cells});
 }
 
 /// A server on loopback that answers by script: the first answer goes to the startup packet, each further one

@@ -14,8 +14,7 @@ namespace {
 
 const std::string role_answer = row_answer({"t", "SCRAM-SHA-256$4096:c2FsdA==$aaa:bbb", "1893456000"});
 const std::string other_answer = row_answer({"f", {}, {}});
-const std::string no_role = message('1', "") + message('2', "") + message('n', "") +
-                            message('C', std::string("SELECT 0\0", 9)) + ready;
+const std::string no_role = rows_answer(3, {});
 
 /// The real clock, set forward at will.
 class ShiftedLoop final : public EventLoop {
