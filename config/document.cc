@@ -104,9 +104,16 @@ std::variant<Node, SyntaxError> parse(std::string_view text) {
     if (const auto at = find_overlong_key(text, key_parts_max)) {
         return SyntaxError{*at, "a key with more than " + std::to_string(key_parts_max) + " dotted parts"};
     }
+    const auto bad_heading = find_bad_heading(text);
+    // What stands before it is parsed all the same: the first error is the one to report.
+    if (bad_heading) text = text.substr(0, bad_heading->line_begin);
     const toml::parse_result parsed = toml::parse(text, std::string_view{});
     if (!parsed) {
         return SyntaxError{to_position(parsed.error().source().begin), explain(parsed.error().description())};
+    }
+    if (bad_heading) {
+        return SyntaxError{bad_heading->at,
+                           "syntax error while parsing table header: expected the table's name"};
     }
     return convert(parsed.table());
 }

@@ -38,11 +38,11 @@ void make_counters(Series& series, const MetricRow& row, const char* label,
 
 }  // namespace
 
-PrometheusClusterMetrics::PrometheusClusterMetrics(prometheus::Registry& registry, const std::string& cluster,
+PrometheusClusterMetrics::PrometheusClusterMetrics(MetricStore& store, const std::string& cluster,
                                                    const std::vector<std::string>& servers)
-    : registry_(&registry),
+    : store_(&store),
       cluster_(cluster),
-      series_(registry, {{"cluster", cluster}}),
+      series_(store, {{"cluster", cluster}}),
       accepts_(series_.counter(rows::client_accepts)),
       login_(series_.histogram(rows::client_login)),
       bytes_received_(series_.counter(rows::client_bytes, {{"direction", "received"}})),
@@ -75,7 +75,7 @@ PrometheusClusterMetrics::PrometheusClusterMetrics(prometheus::Registry& registr
     }
     servers_.reserve(servers.size());
     for (const std::string& server : servers) {
-        servers_.push_back(std::make_unique<ServerSeries>(registry, cluster, server));
+        servers_.push_back(std::make_unique<ServerSeries>(store, cluster, server));
     }
 }
 
@@ -203,7 +203,7 @@ void PrometheusClusterMetrics::match_servers(const health::View& view) {
             if (old && old->name() == server.name) kept = std::move(old);
         }
         matched.push_back(kept ? std::move(kept)
-                               : std::make_unique<ServerSeries>(*registry_, cluster_, server.name));
+                               : std::make_unique<ServerSeries>(*store_, cluster_, server.name));
     }
     servers_ = std::move(matched);
 }

@@ -20,7 +20,7 @@ inline constexpr int sql_reason_count = static_cast<int>(sql::Reason::too_long) 
 /// finds its series through arrays indexed by enums.
 class PrometheusClusterMetrics final : public engine::ClusterMetrics {
 public:
-    PrometheusClusterMetrics(prometheus::Registry& registry, const std::string& cluster,
+    PrometheusClusterMetrics(MetricStore& store, const std::string& cluster,
                              const std::vector<std::string>& servers);
 
     void client_accepted() override;
@@ -57,7 +57,7 @@ private:
     template <int count>
     using Gauges = std::array<prometheus::Gauge*, static_cast<size_t>(count)>;
 
-    prometheus::Registry* registry_;
+    MetricStore* store_;
     std::string cluster_;
     Series series_;
 

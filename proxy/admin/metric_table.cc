@@ -51,6 +51,8 @@ constexpr const MetricRow* all_rows[] = {
     &rows::split_brain,
 };
 
+}  // namespace
+
 std::string_view to_string(MetricKind kind) {
     switch (kind) {
         case MetricKind::counter: return "counter";
@@ -59,8 +61,6 @@ std::string_view to_string(MetricKind kind) {
     }
     std::abort();
 }
-
-}  // namespace
 
 std::span<const MetricRow* const> all_metric_rows() {
     return all_rows;

@@ -8,6 +8,8 @@
 namespace holdfast::admin {
 
 enum class MetricKind { counter, gauge, histogram };
+/// The word of the text format.
+std::string_view to_string(MetricKind kind);
 
 /// A histogram's upper bounds, in seconds.
 using Buckets = std::span<const double>;

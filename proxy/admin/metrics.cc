@@ -1,32 +1,14 @@
 #include "proxy/admin/metrics.h"
 
 #include <chrono>
-#include <sstream>
-#include <string_view>
 #include <vector>
-
-#include <prometheus/text_serializer.h>
 
 #include "proxy/admin/process_figures.h"
 
 namespace holdfast::admin {
 
-namespace {
-
-/// prometheus-cpp 1.0 writes "Nan" where the format says "NaN". A line's value is its last word, and a line
-/// end inside a label is escaped, so the word before a line end is always a value.
-void spell_nan(std::string& text) {
-    constexpr std::string_view misspelt = " Nan\n";
-    for (size_t at = text.find(misspelt); at != std::string::npos;
-         at = text.find(misspelt, at + misspelt.size())) {
-        text[at + 3] = 'N';
-    }
-}
-
-}  // namespace
-
 PrometheusMetrics::PrometheusMetrics(double unix_seconds_now)
-    : series_(registry_, {}),
+    : series_(store_, {}),
       loop_lag_(series_.histogram(rows::loop_lag)),
       client_limit_(series_.gauge(rows::client_connections_limit)),
       cpu_seconds_(series_.counter(rows::cpu_seconds)),
@@ -42,7 +24,7 @@ engine::ClusterMetrics& PrometheusMetrics::cluster(const config::Cluster& cluste
     if (!metrics) {
         std::vector<std::string> servers;
         for (const config::Server& server : cluster.servers) servers.push_back(server.name);
-        metrics = std::make_unique<PrometheusClusterMetrics>(registry_, cluster.name, servers);
+        metrics = std::make_unique<PrometheusClusterMetrics>(store_, cluster.name, servers);
     }
     return *metrics;
 }
@@ -61,11 +43,7 @@ void PrometheusMetrics::loop_was_late(Duration lag) {
 
 std::string PrometheusMetrics::exposition() {
     sample_process();
-    std::ostringstream out;
-    prometheus::TextSerializer().Serialize(out, registry_.Collect());
-    std::string text = std::move(out).str();
-    spell_nan(text);
-    return text;
+    return store_.text();
 }
 
 void PrometheusMetrics::sample_process() {

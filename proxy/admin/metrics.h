@@ -4,8 +4,6 @@
 #include <memory>
 #include <string>
 
-#include <prometheus/registry.h>
-
 #include "config/settings.h"
 #include "protocol/base/clock.h"
 #include "proxy/admin/cluster_metrics.h"
@@ -13,7 +11,7 @@
 
 namespace holdfast::admin {
 
-/// All metrics of the program, over prometheus-cpp's registry; what is counted and how it is called is
+/// All metrics of the program, over prometheus-cpp's counters; what is counted and how it is called is
 /// metric_table.h. Made once at start and outlives everything that counts. For the event loop's thread.
 class PrometheusMetrics {
 public:
@@ -35,7 +33,7 @@ public:
 private:
     void sample_process();
 
-    prometheus::Registry registry_;
+    MetricStore store_;
     Series series_;
     prometheus::Histogram* loop_lag_;
     prometheus::Gauge* client_limit_;

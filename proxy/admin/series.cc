@@ -1,55 +1,40 @@
 #include "proxy/admin/series.h"
 
 #include <cassert>
-#include <string>
 #include <utility>
+#include <variant>
 
 namespace holdfast::admin {
 
-namespace {
-
-/// The registry merges: the family is made at the first call and found at later ones.
-template <typename Metric>
-prometheus::Family<Metric>& family(prometheus::detail::Builder<Metric> builder, const MetricRow& row,
-                                   prometheus::Registry& registry) {
-    return builder.Name(std::string(row.name)).Help(std::string(row.help)).Register(registry);
-}
-
-}  // namespace
-
-Series::Series(prometheus::Registry& registry, prometheus::Labels common)
-    : registry_(&registry), common_(std::move(common)) {}
+Series::Series(MetricStore& store, Labels common) : store_(store), common_(std::move(common)) {}
 
 Series::~Series() {
-    for (const auto& made : counters_) made.family->Remove(made.metric);
-    for (const auto& made : gauges_) made.family->Remove(made.metric);
-    for (const auto& made : histograms_) made.family->Remove(made.metric);
+    for (const auto& [row, entry] : made_) store_.entries(*row).erase(entry);
 }
 
-prometheus::Counter* Series::counter(const MetricRow& row, const prometheus::Labels& labels) {
+prometheus::Counter* Series::counter(const MetricRow& row, const Labels& labels) {
     assert(row.kind == MetricKind::counter);
-    auto& owner = family(prometheus::BuildCounter(), row, *registry_);
-    return counters_.emplace_back(Made<prometheus::Counter>{&owner, &owner.Add(with_common(labels))}).metric;
+    return make<prometheus::Counter>(row, labels);
 }
 
-prometheus::Gauge* Series::gauge(const MetricRow& row, const prometheus::Labels& labels) {
+prometheus::Gauge* Series::gauge(const MetricRow& row, const Labels& labels) {
     assert(row.kind == MetricKind::gauge);
-    auto& owner = family(prometheus::BuildGauge(), row, *registry_);
-    return gauges_.emplace_back(Made<prometheus::Gauge>{&owner, &owner.Add(with_common(labels))}).metric;
+    return make<prometheus::Gauge>(row, labels);
 }
 
-prometheus::Histogram* Series::histogram(const MetricRow& row, const prometheus::Labels& labels) {
+prometheus::Histogram* Series::histogram(const MetricRow& row, const Labels& labels) {
     assert(row.kind == MetricKind::histogram);
-    auto& owner = family(prometheus::BuildHistogram(), row, *registry_);
-    const prometheus::Histogram::BucketBoundaries bounds(row.buckets.begin(), row.buckets.end());
-    return histograms_
-        .emplace_back(Made<prometheus::Histogram>{&owner, &owner.Add(with_common(labels), bounds)})
-        .metric;
+    return make<prometheus::Histogram>(
+        row, labels, prometheus::Histogram::BucketBoundaries(row.buckets.begin(), row.buckets.end()));
 }
 
-prometheus::Labels Series::with_common(prometheus::Labels labels) const {
+template <typename Metric, typename... Arguments>
+Metric* Series::make(const MetricRow& row, Labels labels, const Arguments&... arguments) {
     labels.insert(common_.begin(), common_.end());
-    return labels;
+    MetricStore::Entries& entries = store_.entries(row);
+    entries.emplace_back(std::in_place_type<Metric>, MetricStore::label_text(labels), arguments...);
+    made_.emplace_back(&row, std::prev(entries.end()));
+    return &std::get<Metric>(entries.back().metric);
 }
 
 }  // namespace holdfast::admin

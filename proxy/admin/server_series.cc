@@ -32,10 +32,9 @@ void show_one(const std::array<prometheus::Gauge*, count>& gauges, Enum value) {
 
 }  // namespace
 
-ServerSeries::ServerSeries(prometheus::Registry& registry, const std::string& cluster,
-                           const std::string& server)
+ServerSeries::ServerSeries(MetricStore& store, const std::string& cluster, const std::string& server)
     : name_(server),
-      series_(registry, {{"cluster", cluster}, {"server", server}}),
+      series_(store, {{"cluster", cluster}, {"server", server}}),
       up_(series_.gauge(rows::server_up)),
       state_changes_(series_.counter(rows::server_state_changes)),
       readable_(series_.gauge(rows::server_readable)),

@@ -16,7 +16,7 @@ inline constexpr size_t server_role_count = 3;
 /// One server's series. Public members for the events that PrometheusClusterMetrics counts.
 class ServerSeries {
 public:
-    ServerSeries(prometheus::Registry& registry, const std::string& cluster, const std::string& server);
+    ServerSeries(MetricStore& store, const std::string& cluster, const std::string& server);
 
     const std::string& name() const { return name_; }
     /// Shows what the topology believes of this server.

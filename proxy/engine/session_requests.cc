@@ -39,7 +39,8 @@ size_t Session::on_bytes(Bytes bytes) {
                     // The rest of the batch needs the primary; so far it only asked for descriptions.
                     flush_requests();
                     move_units(active_, true);
-                    return used;
+                    if (moving_ || phase_ != Phase::ready) return used;
+                    continue;  // a link that nothing was consumed of does not give the same bytes again
                 }
                 send_unit(rest.first(cut.size), active_);
                 used += cut.size;

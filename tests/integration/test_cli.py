@@ -173,8 +173,11 @@ def test_classify_answers_in_order():
 
 
 def test_classify_refuses_what_is_not_a_json_string():
-    result = holdfast("classify", "--protocol", "postgres", input="SELECT 1\n")
-    assert result.returncode != 0 and "1" in result.stderr
+    """The line still has its answer, so that what follows stays in order."""
+    result = holdfast("classify", "--protocol", "postgres", input='SELECT 1\n"SELECT 1"\n')
+    assert result.returncode != 0
+    first, second = (json.loads(line) for line in result.stdout.splitlines())
+    assert "error" in first and second["destination"] == "replica"
 
 
 def test_unknown_command_and_help():

@@ -198,7 +198,7 @@ def client(shop):
 @pytest.mark.parametrize("data", [
     b"Q" + length(3), b"Q" + length(0), b"Q" + length(-1), b"Q" + length(-2**31), b"Q" + length(2**30 + 1),
     b"Q" + length(2**31 - 1),
-    b"S" + length(2**20), b"X" + length(2**30), b"H" + length(5) + b"x", b"S" + length(8) + b"1234",
+    b"S" + length(2**20), b"H" + length(5) + b"x", b"S" + length(8) + b"1234",
     b"D" + length(2**29), b"C" + length(2**29), b"E" + length(2**29),
     wire.message(b"\0"), wire.message(b"\xff", b"abc"), wire.message(b"Z", b"I"), wire.message(b"R", length(0)),
     wire.message(b"p", b"x"),
@@ -226,13 +226,11 @@ def test_framing_that_cannot_be_followed_ends_the_connection_with_an_error(clien
 def test_bodies_that_make_no_sense(client, data):
     """The stream stays in step, so an error is enough (PostgreSQL's 08P01, or its own words); closing is allowed too."""
     try:
-        client.send(data, wire.sync())
-        if client.until("Z", "E")[-1].kind == "E":
-            client.until("Z")
-        client.send(wire.sync())
-        client.until("Z")
-        while client.value("SELECT 'in step'") != "in step":
-            raise AssertionError("out of step")
+        client.send(data, wire.sync(), wire.query("SELECT 'in step'"))
+        while client.until("D", "Z")[-1].kind != "D":
+            pass
+        assert wire.tags(client.until_ready()) == ["SELECT 1"]
+        assert client.value("SELECT 'still in step'") == "still in step"
     except (Closed, ConnectionError):
         pass  # the connection is gone: the witness tells whether anything else is
 

@@ -104,10 +104,8 @@ def test_changed_password_counts_at_the_next_login(shop, shared_cluster):
 
 def test_unknown_database_is_refused_at_login(shop):
     with Wire(shop.port) as client:
-        client.send(wire.startup(user="app", database="no_such_database"))
-        client.authenticate("app", PASSWORDS["app"])
         with pytest.raises(LoginRefused) as refused:
-            client.after_authentication()
+            client.log_in("app", PASSWORDS["app"], database="no_such_database")
         assert refused.value.sqlstate == "3D000"
 
 
@@ -344,8 +342,9 @@ def test_tls_can_be_required(start_proxy, shared_cluster):
 
 
 @proxy_only
-def test_plain_password_only_over_tls(start_proxy, shared_cluster):
-    proxy = start_proxy(shared_cluster, listener={"auth": "password"})
+def test_plain_password_only_over_tls(start_proxy, make_tls_cluster):
+    """On both sides: the servers of this cluster have TLS, or the proxy would not give them the password."""
+    proxy = start_proxy(make_tls_cluster(), listener={"auth": "password"})
     with proxy.connect(user="app_plain", sslmode="require") as connection:
         assert identity(connection) == ("app_plain", "shop")
     with Wire(proxy.port) as client:
@@ -405,7 +404,7 @@ def test_users_of_the_configuration(start_proxy, shared_cluster, tmp_path, secre
         entry[secret] = shared_cluster.primary.value(
             "SELECT rolpassword FROM pg_authid WHERE rolname = %s", name)
     proxy = start_proxy(shared_cluster, wait_servers=False, before_start=prepare, users=[entry], service=None)
-    with proxy.connect(user=name) as connection:
+    with proxy.connect(user=name, connect_timeout=5) as connection:
         assert identity(connection) == (name, "shop")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         proxy.connect(user=name, password="wrong")

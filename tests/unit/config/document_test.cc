@@ -45,6 +45,17 @@ TEST_CASE("document: a text without quotes is explained") {
     CHECK(wrong->message.find("a text needs quotes") != std::string::npos);
 }
 
+TEST_CASE("document: a heading without a name is an error, after those before it") {
+    const auto parsed = parse("a = 1\n[[[b]]]\n");
+    const SyntaxError* wrong = std::get_if<SyntaxError>(&parsed);
+    REQUIRE(wrong != nullptr);
+    CHECK(wrong->at.line == 2);
+    CHECK(wrong->at.column == 3);
+    const auto both = parse("a = = 1\n[[[b]]]\n");
+    REQUIRE(std::get_if<SyntaxError>(&both) != nullptr);
+    CHECK(std::get<SyntaxError>(both).at.line == 1);
+}
+
 TEST_CASE("document: depth and size are bounded") {
     const auto is_refused = [](const std::string& text) {
         return std::holds_alternative<SyntaxError>(parse(text));

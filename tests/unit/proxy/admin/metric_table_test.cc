@@ -35,5 +35,7 @@ TEST_CASE("metric table: names follow the rules") {
         if (row->kind == MetricKind::histogram) CHECK(row->name.ends_with("_seconds"));
         for (size_t i = 1; i < row->buckets.size(); ++i) CHECK(row->buckets[i - 1] < row->buckets[i]);
         CHECK(row->help.ends_with('.'));
+        CHECK(row->help.find_first_of("\\\n") ==
+              std::string_view::npos);  // the text format would escape them
     }
 }

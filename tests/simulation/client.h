@@ -1,0 +1,169 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protocol/base/bytes.h"
+#include "tests/simulation/books.h"
+#include "tests/simulation/network.h"
+
+namespace holdfast::simulation {
+
+/// What the clients of a run have in common.
+struct Neighbourhood {
+    Network& network;
+    Books& books;
+    Trace& trace;
+    std::function<void(std::shared_ptr<Endpoint>)> arrive;  // a connection comes in at the proxy
+    Duration wait{};           // failover.wait
+    bool consistent = true;    // sessions read their own writes
+    bool lossless = true;      // commits are synchronous
+    unsigned busy_percent = 100;  // pauses are longer when lower
+    int64_t keys = 0;          // of all clients
+};
+
+/// One statement, what it must answer, and what it did.
+struct Item {
+    std::string sql;
+    std::string complete;              // how its CommandComplete begins
+    uint64_t tag = 0;                  // to be echoed in rows, when there are any
+    bool rows = false;
+    bool writes = false;
+    bool commits = false;
+    bool reads_own = false;
+    int64_t raises_to = 0;             // of a raise of the own key
+    bool bumps = false;
+    std::string prepared_name;         // extended: a named statement …
+    std::vector<std::string> values;   // … and its parameters
+    std::optional<std::string> first_column;
+    bool done = false;
+    std::string done_tag;
+};
+
+/// The requests up to one ReadyForQuery.
+struct Unit {
+    bool extended = false;
+    bool flushes = false;  // a Flush somewhere before the Sync
+    std::vector<Item> items;
+    std::string tenant;    // what current_setting() must give
+    TimePoint sent_at{};
+    std::string error;
+    std::string error_text;
+    size_t rows = 0;
+    char status = 'I';
+    bool alone = true;     // no other unit was in flight with it
+    bool writes() const;
+};
+
+enum class Role { inserter, raiser, bumper, reader, idler, listener, ticketer, slow_reader, troubled };
+const char* to_string(Role role);
+
+/// A simulated application: speaks PostgreSQL's protocol to the proxy, keeps account of what it is told, and
+/// checks that each answer belongs to its question. Owned by the run.
+class Client {
+public:
+    Client(Neighbourhood& around, size_t number, Role role);
+    ~Client();
+
+    void begin(Duration delay);
+    /// No new work from now on.
+    void stop() { stopping_ = true; }
+    bool is_idle() const;
+    std::string describe() const;
+    /// One write and one read that must succeed.
+    void make_last_check();
+    /// As a sender of a notification to everybody who listens.
+    void send_notification(const std::string& payload);
+    void leave();
+    Role role() const { return role_; }
+    bool has_heard(const std::string& payload) const;
+    bool is_listening() const { return listening_; }
+
+private:
+    enum class Phase { away, logging_in, ready, leaving };
+    struct Step {
+        char type;
+        size_t item;
+    };
+
+    // The wire: client.cc
+    void connect();
+    void on_change();
+    void read_messages();
+    void handle(char type, Bytes body);
+    void on_error(Bytes body);
+    void on_row(Bytes body);
+    void expect(const Unit& unit);
+    void encode(Unit& unit, ByteBuffer& out);
+    void send(std::vector<Unit> units);
+    void flush();
+    void lost(std::string_view how);
+    void disconnect(bool politely);
+    void send_cancel();
+    void say(std::string_view what);
+    void problem(const std::string& what);
+
+    // What it does and what it makes of the answers: workload.cc
+    void think();
+    void plan();
+    void unit_done(Unit& unit);
+    void judge_error(const Unit& unit);
+    void settle(Unit& unit);
+    void all_done();
+    void plan_transaction();
+    Unit one(Item item);
+    Item read_of(int64_t key);
+    Item prepared_read_of(int64_t key);
+    Item plain(std::string sql, std::string complete);
+    Item insert();
+    Item raise();
+    Item bump();
+    bool chance(unsigned percent) { return around_.network.random().chance(percent); }
+
+    Neighbourhood& around_;
+    std::string name_;
+    size_t number_;
+    Role role_;
+    Phase phase_ = Phase::away;
+    std::shared_ptr<Endpoint> endpoint_;
+    std::shared_ptr<Events::Task> next_;
+    ByteBuffer in_;
+    ByteBuffer out_;
+    ByteBuffer cancel_key_;
+    std::deque<Unit> units_;   // in flight
+    std::deque<Step> steps_;   // of the first of them
+    bool row_description_seen_ = false;
+    bool stopping_ = false;
+    bool may_be_closed_ = false;  // it has misbehaved
+    bool cancelled_once_ = false;
+    bool read_later_ = false;
+    TimePoint login_began_{};
+
+    // The session as the client knows it.
+    char status_ = 'I';
+    std::string tenant_;
+    std::string tenant_asked_;
+    bool tenant_set_ = false;
+    bool prepared_ = false;       // PREPARE …
+    bool listening_ = false;
+    std::string prepare_name_;
+    std::vector<std::string> named_;  // statements prepared by the protocol
+    int attempts_ = 0;
+    TimePoint transaction_began_{};
+    std::vector<uint64_t> transaction_tags_;
+    int transaction_bumps_ = 0;
+    int transaction_step_ = 0;
+    std::string last_error_;
+    std::vector<std::string> heard_;
+    // Its own row: what it must be at least and can be at most.
+    int64_t floor_ = 0;
+    int64_t ceiling_ = 0;
+    std::vector<uint64_t> own_acknowledged_;
+};
+
+}  // namespace holdfast::simulation

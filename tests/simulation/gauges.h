@@ -1,0 +1,80 @@
+#pragma once
+
+#include <array>
+#include <map>
+#include <string>
+
+#include "proxy/engine/metrics.h"
+#include "tests/simulation/books.h"
+
+namespace holdfast::simulation {
+
+/// The engine's metrics as plain numbers. A gauge that goes below zero is a problem at once.
+class Gauges final : public engine::ClusterMetrics {
+public:
+    explicit Gauges(Books& books) : books_(books) {}
+
+    void client_accepted() override { ++accepted; }
+    void client_logged_in(Duration) override { ++logged_in; }
+    void client_closed(engine::CloseReason reason) override { ++closed[static_cast<size_t>(reason)]; }
+    void client_state(engine::ClientState from, engine::ClientState to) override {
+        lower(clients[static_cast<size_t>(from)], "clients");
+        ++clients[static_cast<size_t>(to)];
+    }
+    void client_state_entered(engine::ClientState state) override { ++clients[static_cast<size_t>(state)]; }
+    void client_state_left(engine::ClientState state) override { lower(clients[static_cast<size_t>(state)], "clients"); }
+    void client_bytes(size_t, size_t) override {}
+    void server_connect(ServerId, engine::ServerConnectResult, Duration) override {}
+    void server_connection_opened(ServerId) override { ++server_connections; }
+    void server_connection_closed(ServerId) override { lower(server_connections, "server connections"); }
+    void statement(engine::Target target, engine::RouteReason, sql::Reason) override {
+        ++statements[static_cast<size_t>(target)];
+    }
+    void statement_done(engine::Target, Duration) override {}
+    void statement_error(std::string_view) override {}
+    void corrected(ServerId) override { ++corrections; }
+    void hold_began() override {
+        ++held;
+        ++holds;
+    }
+    void hold_ended(engine::HoldOutcome, Duration) override { lower(held, "held statements"); }
+    void loss(engine::LossOutcome outcome) override { ++losses[static_cast<size_t>(outcome)]; }
+    void cancel_request(bool) override {}
+    void stale_read_avoided() override {}
+    void failover_completed(Duration) override { ++failovers; }
+    void view_changed(const health::View&) override {}
+
+    /// Everybody has left: all gauges must be at zero again.
+    void check_baseline() {
+        for (const int count : clients) {
+            if (count != 0) books_.problem("a gauge of client states stays at " + std::to_string(count));
+        }
+        if (held != 0) books_.problem("the gauge of held statements stays at " + std::to_string(held));
+        if (server_connections != 0) {
+            books_.problem("the gauge of server connections stays at " + std::to_string(server_connections));
+        }
+        int ends = 0;
+        for (const int count : closed) ends += count;
+        if (ends != accepted) books_.problem(std::to_string(accepted) + " clients came and " + std::to_string(ends) + " left");
+    }
+
+    std::array<int, engine::client_state_count> clients{};
+    std::array<int, engine::close_reason_count> closed{};
+    std::array<int, engine::target_count> statements{};
+    std::array<int, engine::loss_outcome_count> losses{};
+    int accepted = 0;
+    int logged_in = 0;
+    int held = 0;
+    int holds = 0;
+    int server_connections = 0;
+    int corrections = 0;
+    int failovers = 0;
+
+private:
+    void lower(int& gauge, const char* what) {
+        if (--gauge < 0) books_.problem(std::string("a gauge went below zero: ") + what);
+    }
+    Books& books_;
+};
+
+}  // namespace holdfast::simulation
