@@ -3,6 +3,8 @@
 #include <list>
 #include <map>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <variant>
 
 #include <prometheus/counter.h>

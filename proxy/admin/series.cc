@@ -1,6 +1,7 @@
 #include "proxy/admin/series.h"
 
 #include <cassert>
+#include <iterator>
 #include <utility>
 #include <variant>
 
