@@ -344,7 +344,8 @@ TEST_CASE("routing row 84: comments") {
 
 TEST_CASE("routing row 85: strings and dollar quotes") {
     CHECK(route("SELECT 'for update', $$for update$$, $t$ insert $x$ $t$") == read);
-    CHECK(route("SELECT $1$1") == "primary unparsed");
+    CHECK(route("SELECT $1$ insert $1$") == "primary unparsed");
+    CHECK(route("SELECT $1, $2 FROM t") == read);
     CHECK(route("SELECT 'it''s; insert into t values (1)'") == read);
     CHECK(route("SELECT $a$ $b$; INSERT INTO t VALUES (1) --$b$ $a$") == read);
     CHECK(route("SELECT $a$ x $a$; INSERT INTO t VALUES (1) --$a$") == "primary write");
@@ -398,7 +399,7 @@ TEST_CASE("routing row 91: pg_temp") {
         CHECK(destination(sql) == "primary");
         CHECK(effects(sql).find("temporary") != std::string::npos);
     }
-    CHECK(route("SET search_path = pg_temp, public") == "transaction session_state");
+    CHECK(route("SET search_path = pg_temp, public") == "primary temporary");
     CHECK(effects("SET search_path = pg_temp") == "temporary, set search_path");
 }
 
