@@ -57,10 +57,19 @@ bool Backend::take_startup() {
     if (in_.size() < length) return false;
     const uint32_t code = load_u32(in_.data() + 4);
     if (code == postgres::cancel_request_code && length >= 16) {
-        if (Backend* target = server_.find_backend(load_u32(in_.data() + 8))) target->cancel(load_u32(in_.data() + 12));
+        if (Backend* target = server_.find_backend(load_u32(in_.data() + 8)))
+            target->cancel(load_u32(in_.data() + 12));
         in_.clear();
         server_.remove(*this);
         return false;
+    }
+    if (server_.site().trace.enabled()) {
+        const std::string_view text = as_text(Bytes(in_).first(length));
+        const size_t at = text.find("application_name");
+        const size_t value = at == std::string_view::npos ? 0 : at + 17;
+        server_.site().trace.line(server_.name(),
+                                  "session " + std::to_string(process_id_) + " begins for " +
+                                      std::string(text.substr(value, text.find('\0', value) - value)));
     }
     in_.erase(in_.begin(), in_.begin() + static_cast<std::ptrdiff_t>(length));
     if (code == postgres::ssl_request_code || code == postgres::gssenc_request_code) {
@@ -69,11 +78,11 @@ bool Backend::take_startup() {
         flush();
         return true;
     }
-    log_in(code);
+    log_in();
     return alive_;
 }
 
-void Backend::log_in(uint32_t) {
+void Backend::log_in() {
     if (server_.process() != Server::Process::running) {
         say_goodbye("FATAL", "57P03", "the database system is starting up");
         server_.remove(*this);
@@ -132,7 +141,8 @@ void Backend::on_parse(Bytes body) {
     if (transaction_ == Transaction::failed && sql.verb != Verb::commit && sql.verb != Verb::rollback) {
         return fail({"25P02", "current transaction is aborted", {}});
     }
-    if (!name.empty() && prepared_.contains(name)) return fail({"42P05", "prepared statement already exists", {}});
+    if (!name.empty() && prepared_.contains(name))
+        return fail({"42P05", "prepared statement already exists", {}});
     prepared_[name] = text;
     postgres::append_message(out_, backend::parse_complete);
 }
@@ -143,14 +153,16 @@ void Backend::on_bind(Bytes body) {
     const std::string name(reader.text());
     for (uint16_t formats = reader.u16(); formats > 0; --formats) reader.u16();
     std::vector<std::string> values;
-    for (uint16_t count = reader.u16(); count > 0; --count) values.emplace_back(as_text(reader.take(reader.u32())));
+    for (uint16_t count = reader.u16(); count > 0; --count)
+        values.emplace_back(as_text(reader.take(reader.u32())));
     const auto found = prepared_.find(name);
-    if (found == prepared_.end()) return fail({"26000", "prepared statement \"" + name + "\" does not exist", {}});
+    if (found == prepared_.end())
+        return fail({"26000", "prepared statement \"" + name + "\" does not exist", {}});
     const Sql sql = parse_sql(found->second);
     if (transaction_ == Transaction::failed && sql.verb != Verb::commit && sql.verb != Verb::rollback) {
         return fail({"25P02", "current transaction is aborted", {}});
     }
-    portals_[portal] = with_parameters(found->second, values);
+    portals_[portal] = values.empty() ? found->second : with_parameters(found->second, values);
     postgres::append_message(out_, backend::bind_complete);
 }
 
@@ -239,7 +251,9 @@ void Backend::ready() {
         postgres::append_parameter_status(out_, "in_hot_standby", server_.is_standby() ? "on" : "off");
     }
     for (const Notification& each : std::exchange(undelivered_, {})) notify(each);
-    const char status = transaction_ == Transaction::open ? 'T' : transaction_ == Transaction::failed ? 'E' : 'I';
+    const char status = transaction_ == Transaction::open     ? 'T'
+                        : transaction_ == Transaction::failed ? 'E'
+                                                              : 'I';
     postgres::append_ready_for_query(out_, status);
     flushed_ = out_.size();
     flush();
@@ -264,7 +278,11 @@ void Backend::notify(const Notification& notification) {
         undelivered_.push_back(notification);
         return;
     }
-    MessageWriter(out_, backend::notification_response).u32(1).text(notification.channel).text(notification.payload);
+    server_.site().trace.line(server_.name(), "session " + std::to_string(process_id_) + " is notified");
+    MessageWriter(out_, backend::notification_response)
+        .u32(1)
+        .text(notification.channel)
+        .text(notification.payload);
     flushed_ = out_.size();
     flush();
 }

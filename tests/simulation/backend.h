@@ -45,7 +45,7 @@ private:
     // Messages: backend.cc
     void process();
     bool take_startup();
-    void log_in(uint32_t code);
+    void log_in();
     void handle(char type, Bytes body);
     void on_parse(Bytes body);
     void on_bind(Bytes body);

@@ -33,28 +33,31 @@ std::function<void()> Backend::mine(std::function<void()> run) {
 
 void Backend::run(std::string text, bool describe, Done done) {
     cancelled_ = false;
-    server_.later(service_time(server_.site().network.random()),
-                  mine([this, text = std::move(text), describe, done = std::move(done)] {
-                      Sql sql = parse_sql(text);
-                      if (sql.verb == Verb::execute) {
-                          const auto found = prepared_.find(sql.name);
-                          if (found == prepared_.end()) {
-                              if (transaction_ == Transaction::open) transaction_ = Transaction::failed;
-                              return done({"26000", "prepared statement \"" + sql.name + "\" does not exist", {}});
-                          }
-                          sql = parse_sql(with_parameters(found->second, sql.arguments));
-                      }
-                      execute(sql, describe, [this, done](const Outcome& outcome) {
-                          if (!outcome.code.empty()) {
-                              if (transaction_ == Transaction::open) transaction_ = Transaction::failed;
-                              if (transaction_ == Transaction::implicit) end_transaction(false);
-                          }
-                          done(outcome);
-                      });
-                  }));
+    server_.later(
+        service_time(server_.site().network.random()),
+        mine([this, text = std::move(text), describe, done = std::move(done)] {
+            Sql sql = parse_sql(text);
+            if (sql.verb == Verb::execute) {
+                const auto found = prepared_.find(sql.name);
+                if (found == prepared_.end()) {
+                    if (transaction_ == Transaction::open) transaction_ = Transaction::failed;
+                    return done({"26000", "prepared statement \"" + sql.name + "\" does not exist", {}});
+                }
+                sql = parse_sql(with_parameters(found->second, sql.arguments));
+            }
+            execute(sql, describe, [this, done](const Outcome& outcome) {
+                if (!outcome.code.empty()) {
+                    if (transaction_ == Transaction::open) transaction_ = Transaction::failed;
+                    if (transaction_ == Transaction::implicit) end_transaction(false);
+                }
+                done(outcome);
+            });
+        }));
 }
 
-bool Backend::is_read_only() const { return server_.is_standby() || read_only_; }
+bool Backend::is_read_only() const {
+    return server_.is_standby() || read_only_;
+}
 
 void Backend::execute(const Sql& sql, bool describe, const Done& done) {
     server_.site().trace.line(server_.name(), "session " + std::to_string(process_id_) + " runs verb " +
@@ -62,7 +65,8 @@ void Backend::execute(const Sql& sql, bool describe, const Done& done) {
                                                   std::to_string(sql.tag));
     if (cancelled_) return done({"57014", "canceling statement due to user request", {}});
     if (transaction_ == Transaction::failed && sql.verb != Verb::commit && sql.verb != Verb::rollback) {
-        return done({"25P02", "current transaction is aborted, commands ignored until end of transaction block", {}});
+        return done(
+            {"25P02", "current transaction is aborted, commands ignored until end of transaction block", {}});
     }
     if (transaction_ == Transaction::idle) {
         transaction_ = Transaction::implicit;
@@ -117,7 +121,8 @@ void Backend::execute(const Sql& sql, bool describe, const Done& done) {
             prepared_[sql.name] = sql.text;
             return done({{}, {}, "PREPARE"});
         case Verb::deallocate:
-            if (prepared_.erase(sql.name) == 0) return done({"26000", "prepared statement does not exist", {}});
+            if (prepared_.erase(sql.name) == 0)
+                return done({"26000", "prepared statement does not exist", {}});
             return done({{}, {}, "DEALLOCATE"});
         case Verb::discard_all:
             prepared_.clear();
@@ -133,7 +138,8 @@ void Backend::execute_write(const Sql& sql, bool describe, const Done& done) {
     if (is_read_only()) {
         return done({"25006", "cannot execute this in a read-only transaction", {}});
     }
-    if (sql.key != 0 && !server_.lock(sql.key, *this, mine([this, sql, describe, done] { execute(sql, describe, done); }))) {
+    if (sql.key != 0 &&
+        !server_.lock(sql.key, *this, mine([this, sql, describe, done] { execute(sql, describe, done); }))) {
         return;
     }
     const std::string tag_text = std::to_string(sql.tag);
@@ -141,6 +147,11 @@ void Backend::execute_write(const Sql& sql, bool describe, const Done& done) {
     if (sql.for_update) {
         if (describe) describe_rows(sql);
         send_row({std::to_string(server_.value_of(sql.key)), tag_text, tenant()});
+        return done({{}, {}, "SELECT 1"});
+    }
+    if (sql.verb == Verb::select_ticket) {
+        if (describe) describe_rows(sql);
+        send_row({std::to_string(server_.next_ticket()), tag_text, tenant()});
         return done({{}, {}, "SELECT 1"});
     }
     books.executed(sql.tag, server_, endpoint_->taken_sent_at());
@@ -152,12 +163,9 @@ void Backend::execute_write(const Sql& sql, bool describe, const Done& done) {
                 send_row({tag_text, tag_text, tenant()});
             }
             return done({{}, {}, "INSERT 0 1"});
-        case Verb::select_ticket:
-            changes_.push_back({0, 0, false, sql.tag});
-            if (describe) describe_rows(sql);
-            send_row({std::to_string(server_.next_ticket()), tag_text, tenant()});
-            return done({{}, {}, "SELECT 1"});
-        case Verb::raise: changes_.push_back({sql.key, sql.value, false, sql.tag}); return done({{}, {}, "UPDATE 1"});
+        case Verb::raise:
+            changes_.push_back({sql.key, sql.value, false, sql.tag});
+            return done({{}, {}, "UPDATE 1"});
         default: changes_.push_back({sql.key, 0, true, sql.tag}); return done({{}, {}, "UPDATE 1"});
     }
 }

@@ -16,9 +16,11 @@ constexpr size_t problems_kept_max = 20;
 
 void Books::problem(const std::string& text) {
     trace_.line("PROBLEM", text);
-    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(events_.now().time_since_epoch()).count() -
-                    3'600'000;
-    if (problems_.size() < problems_kept_max) problems_.push_back("at " + std::to_string(ms) + " ms: " + text);
+    const auto ms =
+        std::chrono::duration_cast<std::chrono::milliseconds>(events_.now().time_since_epoch()).count() -
+        3'600'000;
+    if (problems_.size() < problems_kept_max)
+        problems_.push_back("at " + std::to_string(ms) + " ms: " + text);
 }
 
 void Books::view(const health::View& view) {
@@ -32,7 +34,8 @@ void Books::executed(uint64_t tag, const Server& server, TimePoint sent_at) {
     ++execution.times;
     execution.where += server.name() + " (timeline " + std::to_string(server.timeline()) + ") ";
     if (execution.times > 1) {
-        problem("write " + std::to_string(tag) + " was run " + std::to_string(execution.times) + " times: " + execution.where);
+        problem("write " + std::to_string(tag) + " was run " + std::to_string(execution.times) +
+                " times: " + execution.where);
     }
     if (&server == truth_) return;
     // It is not the primary any more: nothing may have been sent there after the proxy knew another one.
@@ -45,7 +48,8 @@ void Books::executed(uint64_t tag, const Server& server, TimePoint sent_at) {
         known_elsewhere = primary && primary->value != server.number();
     }
     if (known_elsewhere) {
-        problem("write " + std::to_string(tag) + " was sent to " + server.name() + " when another server was the primary");
+        problem("write " + std::to_string(tag) + " was sent to " + server.name() +
+                " when another server was the primary");
     }
 }
 
@@ -78,7 +82,9 @@ void Books::check_history(bool lossless) {
         for (const Change& change : record->changes) ++commits[change.tag];
     }
     for (const auto& [tag, times] : commits) {
-        if (times > 1) problem("write " + std::to_string(tag) + " is in the history " + std::to_string(times) + " times");
+        if (times > 1)
+            problem("write " + std::to_string(tag) + " is in the history " + std::to_string(times) +
+                    " times");
     }
     std::vector<std::pair<uint64_t, Fate>> sorted(fates_.begin(), fates_.end());
     std::sort(sorted.begin(), sorted.end());
@@ -86,7 +92,8 @@ void Books::check_history(bool lossless) {
         const bool is_there = commits.contains(tag);
         if (fate == Fate::acknowledged) {
             ++writes_acknowledged;
-            if (!is_there && lossless) problem("write " + std::to_string(tag) + " was acknowledged and is lost");
+            if (!is_there && lossless)
+                problem("write " + std::to_string(tag) + " was acknowledged and is lost");
             if (!is_there && !executions_.contains(tag)) {
                 problem("write " + std::to_string(tag) + " was acknowledged and never run");
             }

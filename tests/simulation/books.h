@@ -16,8 +16,8 @@ namespace holdfast::simulation {
 
 class Server;
 
-/// What clients were told, what servers did, and where the two disagree. Every statement that writes has a tag
-/// that no other statement of the run has.
+/// What clients were told, what servers did, and where the two disagree. Every statement that writes has a
+/// tag that no other statement of the run has.
 class Books {
 public:
     /// What the client was told of a write.

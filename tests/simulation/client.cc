@@ -28,31 +28,40 @@ const char* to_string(Role role) {
 }
 
 bool Unit::writes() const {
-    return std::any_of(items.begin(), items.end(), [](const Item& item) { return item.writes || item.commits; });
+    return std::any_of(items.begin(), items.end(),
+                       [](const Item& item) { return item.writes || item.commits; });
 }
 
 Client::Client(Neighbourhood& around, size_t number, Role role)
-    : around_(around), name_(std::string(to_string(role)) + std::to_string(number)), number_(number), role_(role) {}
+    : around_(around),
+      name_(std::string(to_string(role)) + std::to_string(number)),
+      number_(number),
+      role_(role) {}
 
 Client::~Client() {
     if (endpoint_) endpoint_->on_change = {};
     if (next_) next_->run = {};
 }
 
-void Client::say(std::string_view what) { around_.trace.line(name_, what); }
-void Client::problem(const std::string& what) { around_.books.problem(name_ + ": " + what); }
+void Client::say(std::string_view what) {
+    around_.trace.line(name_, what);
+}
+void Client::problem(const std::string& what) {
+    around_.books.problem(name_ + ": " + what);
+}
 
 void Client::begin(Duration delay) {
     next_ = around_.network.events().after(delay, [this] { connect(); });
 }
 
 bool Client::is_idle() const {
-    return phase_ == Phase::away || (phase_ == Phase::ready && units_.empty() && status_ == 'I' && transaction_step_ == 0);
+    return phase_ == Phase::away ||
+           (phase_ == Phase::ready && units_.empty() && status_ == 'I' && transaction_step_ == 0);
 }
 
 std::string Client::describe() const {
-    std::string text = name_ + " in phase " + std::to_string(static_cast<int>(phase_)) + ", status " + status_ + ", " +
-                       std::to_string(units_.size()) + " units in flight";
+    std::string text = name_ + " in phase " + std::to_string(static_cast<int>(phase_)) + ", status " +
+                       status_ + ", " + std::to_string(units_.size()) + " units in flight";
     if (!units_.empty() && !units_.front().items.empty()) text += ", first: " + units_.front().items[0].sql;
     return text;
 }
@@ -64,7 +73,8 @@ void Client::connect() {
     Connection made = around_.network.connect(nullptr);
     endpoint_ = made.near;
     endpoint_->on_change = [this] { on_change(); };
-    around_.network.events().after(around_.network.latency(), [this, far = made.far] { around_.arrive(far); });
+    around_.network.events().after(around_.network.latency(),
+                                   [this, far = made.far] { around_.arrive(far); });
     in_.clear();
     out_.clear();
     units_.clear();
@@ -126,7 +136,8 @@ void Client::read_messages() {
     }
     if (endpoint != endpoint_) return;
     in_.erase(in_.begin(), in_.begin() + static_cast<std::ptrdiff_t>(used));
-    if (endpoint_ && (endpoint_->at_end() || endpoint_->is_reset())) lost(endpoint_->is_reset() ? "reset" : "closed");
+    if (endpoint_ && (endpoint_->at_end() || endpoint_->is_reset()))
+        lost(endpoint_->is_reset() ? "reset" : "closed");
 }
 
 void Client::handle(char type, Bytes body) {
@@ -158,7 +169,8 @@ void Client::handle(char type, Bytes body) {
     }
     if (type == backend::data_row) return on_row(body);
     if (steps_.empty() || steps_.front().type != type) {
-        return problem(std::string("expected ") + (steps_.empty() ? '-' : steps_.front().type) + " and received " + type);
+        return problem(std::string("expected ") + (steps_.empty() ? '-' : steps_.front().type) +
+                       " and received " + type);
     }
     const Step step = steps_.front();
     steps_.pop_front();
@@ -199,7 +211,8 @@ void Client::on_error(Bytes body) {
         if (!may_be_closed_) problem("a fatal error: " + fields->sqlstate + " " + fields->message);
         return;
     }
-    if (units_.empty()) return problem("an error that it did not ask for: " + fields->sqlstate + " " + fields->message);
+    if (units_.empty())
+        return problem("an error that it did not ask for: " + fields->sqlstate + " " + fields->message);
     Unit& unit = units_.front();
     if (!unit.error.empty()) problem("a second error: " + fields->sqlstate + " " + fields->message);
     unit.error = fields->sqlstate;
@@ -226,7 +239,8 @@ void Client::on_row(Bytes body) {
         if (columns[0] != unit.tenant) problem("SHOW says " + columns[0] + " and should say " + unit.tenant);
         return;
     }
-    if (columns[1] != std::to_string(item.tag)) problem("the answer to statement " + columns[1] + " came for " + item.sql);
+    if (columns[1] != std::to_string(item.tag))
+        problem("the answer to statement " + columns[1] + " came for " + item.sql);
     if (columns[2] != unit.tenant) {
         problem("its setting is '" + columns[2] + "' and should be '" + unit.tenant + "' in " + item.sql);
     }
@@ -258,7 +272,8 @@ void Client::encode(Unit& unit, ByteBuffer& out) {
     }
     for (size_t i = 0; i < unit.items.size(); ++i) {
         Item& item = unit.items[i];
-        if (std::find(named_.begin(), named_.end(), item.prepared_name) == named_.end() || item.prepared_name.empty()) {
+        if (std::find(named_.begin(), named_.end(), item.prepared_name) == named_.end() ||
+            item.prepared_name.empty()) {
             MessageWriter(out, frontend::parse).text(item.prepared_name).text(item.sql).u16(0);
         }
         const std::string name = item.prepared_name;
@@ -301,12 +316,13 @@ void Client::send(std::vector<Unit> units) {
         append(out_, Bytes(bytes).first(cut));
         flush();
         const Duration delay = around_.network.random().between(Duration(1ms), Duration(40ms));
-        around_.network.events().after(delay, [this, rest = ByteBuffer(bytes.begin() + static_cast<std::ptrdiff_t>(cut), bytes.end()),
-                                               endpoint = std::weak_ptr<Endpoint>(endpoint_)] {
-            if (!endpoint_ || endpoint.lock() != endpoint_) return;
-            append(out_, rest);
-            flush();
-        });
+        around_.network.events().after(
+            delay, [this, rest = ByteBuffer(bytes.begin() + static_cast<std::ptrdiff_t>(cut), bytes.end()),
+                    endpoint = std::weak_ptr<Endpoint>(endpoint_)] {
+                if (!endpoint_ || endpoint.lock() != endpoint_) return;
+                append(out_, rest);
+                flush();
+            });
         return;
     }
     append(out_, bytes);
@@ -359,7 +375,8 @@ void Client::leave() {
 void Client::send_cancel() {
     cancelled_once_ = true;
     Connection made = around_.network.connect(nullptr);
-    around_.network.events().after(around_.network.latency(), [this, far = made.far] { around_.arrive(far); });
+    around_.network.events().after(around_.network.latency(),
+                                   [this, far = made.far] { around_.arrive(far); });
     ByteBuffer request;
     postgres::append_cancel_request(request, cancel_key_);
     (void)made.near->send(request);

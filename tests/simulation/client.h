@@ -20,26 +20,26 @@ struct Neighbourhood {
     Books& books;
     Trace& trace;
     std::function<void(std::shared_ptr<Endpoint>)> arrive;  // a connection comes in at the proxy
-    Duration wait{};           // failover.wait
-    bool consistent = true;    // sessions read their own writes
-    bool lossless = true;      // commits are synchronous
-    unsigned busy_percent = 100;  // pauses are longer when lower
-    int64_t keys = 0;          // of all clients
+    Duration wait{};                                        // failover.wait
+    bool consistent = true;                                 // sessions read their own writes
+    bool lossless = true;                                   // commits are synchronous
+    unsigned busy_percent = 100;                            // pauses are longer when lower
+    int64_t keys = 0;                                       // of all clients
 };
 
 /// One statement, what it must answer, and what it did.
 struct Item {
     std::string sql;
-    std::string complete;              // how its CommandComplete begins
-    uint64_t tag = 0;                  // to be echoed in rows, when there are any
+    std::string complete;  // how its CommandComplete begins
+    uint64_t tag = 0;      // to be echoed in rows, when there are any
     bool rows = false;
     bool writes = false;
     bool commits = false;
     bool reads_own = false;
-    int64_t raises_to = 0;             // of a raise of the own key
+    int64_t raises_to = 0;  // of a raise of the own key
     bool bumps = false;
-    std::string prepared_name;         // extended: a named statement …
-    std::vector<std::string> values;   // … and its parameters
+    std::string prepared_name;        // extended: a named statement …
+    std::vector<std::string> values;  // … and its parameters
     std::optional<std::string> first_column;
     bool done = false;
     std::string done_tag;
@@ -50,13 +50,13 @@ struct Unit {
     bool extended = false;
     bool flushes = false;  // a Flush somewhere before the Sync
     std::vector<Item> items;
-    std::string tenant;    // what current_setting() must give
+    std::string tenant;  // what current_setting() must give
     TimePoint sent_at{};
     std::string error;
     std::string error_text;
     size_t rows = 0;
     char status = 'I';
-    bool alone = true;     // no other unit was in flight with it
+    bool alone = true;  // no other unit was in flight with it
     bool writes() const;
 };
 
@@ -135,8 +135,8 @@ private:
     ByteBuffer in_;
     ByteBuffer out_;
     ByteBuffer cancel_key_;
-    std::deque<Unit> units_;   // in flight
-    std::deque<Step> steps_;   // of the first of them
+    std::deque<Unit> units_;  // in flight
+    std::deque<Step> steps_;  // of the first of them
     bool row_description_seen_ = false;
     bool stopping_ = false;
     bool may_be_closed_ = false;  // it has misbehaved
@@ -149,7 +149,7 @@ private:
     std::string tenant_;
     std::string tenant_asked_;
     bool tenant_set_ = false;
-    bool prepared_ = false;       // PREPARE …
+    bool prepared_ = false;  // PREPARE …
     bool listening_ = false;
     std::string prepare_name_;
     std::vector<std::string> named_;  // statements prepared by the protocol

@@ -20,7 +20,9 @@ public:
     TimePoint now() const { return now_; }
     /// Runs `run` once at `when`; not before this call has returned.
     std::shared_ptr<Task> at(TimePoint when, std::function<void()> run);
-    std::shared_ptr<Task> after(Duration delay, std::function<void()> run) { return at(now_ + delay, std::move(run)); }
+    std::shared_ptr<Task> after(Duration delay, std::function<void()> run) {
+        return at(now_ + delay, std::move(run));
+    }
     /// Runs `run` at the end of this turn.
     void defer(std::function<void()> run) { deferred_.push_back(std::move(run)); }
     /// Runs everything until `end`, which is then the time. Stops early when `stop` says so after an event.

@@ -22,7 +22,9 @@ public:
         ++clients[static_cast<size_t>(to)];
     }
     void client_state_entered(engine::ClientState state) override { ++clients[static_cast<size_t>(state)]; }
-    void client_state_left(engine::ClientState state) override { lower(clients[static_cast<size_t>(state)], "clients"); }
+    void client_state_left(engine::ClientState state) override {
+        lower(clients[static_cast<size_t>(state)], "clients");
+    }
     void client_bytes(size_t, size_t) override {}
     void server_connect(ServerId, engine::ServerConnectResult, Duration) override {}
     void server_connection_opened(ServerId) override { ++server_connections; }
@@ -55,7 +57,8 @@ public:
         }
         int ends = 0;
         for (const int count : closed) ends += count;
-        if (ends != accepted) books_.problem(std::to_string(accepted) + " clients came and " + std::to_string(ends) + " left");
+        if (ends != accepted)
+            books_.problem(std::to_string(accepted) + " clients came and " + std::to_string(ends) + " left");
     }
 
     std::array<int, engine::client_state_count> clients{};

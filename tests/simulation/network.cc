@@ -54,7 +54,8 @@ void Endpoint::ship(Piece piece) {
         stalled_.push_back(std::move(piece));
         return;
     }
-    const TimePoint earliest = network_->events().now() + network_->random().between(latency_min_, latency_max_);
+    const TimePoint earliest =
+        network_->events().now() + network_->random().between(latency_min_, latency_max_);
     last_arrival_ = std::max(earliest, last_arrival_ + 1ns);
     auto shared = std::make_shared<Piece>(std::move(piece));
     network_->events().at(last_arrival_, [peer = peer_, from = weak_from_this(), shared] {
@@ -118,7 +119,8 @@ void Endpoint::take(size_t max, ByteBuffer& out) {
 Connection Network::connect(std::shared_ptr<Host> host) {
     Connection made{std::make_shared<Endpoint>(), std::make_shared<Endpoint>()};
     const Duration least = random_.between(Duration(20us), Duration(200us));
-    const Duration most = least + random_.between(Duration(10us), random_.chance(20) ? Duration(5ms) : Duration(500us));
+    const Duration most =
+        least + random_.between(Duration(10us), random_.chance(20) ? Duration(5ms) : Duration(500us));
     const size_t window = random_.chance(25) ? random_.between(200, 4'000) : random_.between(16'000, 300'000);
     for (auto* end : {made.near.get(), made.far.get()}) {
         end->network_ = this;
@@ -137,7 +139,9 @@ Connection Network::connect(std::shared_ptr<Host> host) {
     return made;
 }
 
-Duration Network::latency() { return random_.between(Duration(30us), Duration(700us)); }
+Duration Network::latency() {
+    return random_.between(Duration(30us), Duration(700us));
+}
 
 void Network::cut_off(const std::shared_ptr<Host>& host, Duration give_up) {
     if (!host->reachable) return;

@@ -13,7 +13,8 @@ namespace holdfast::simulation {
 
 /// How one machine is reached by everyone else.
 struct Host {
-    bool reachable = true;  // false: what is sent to it or by it waits, as TCP repeats it until it gets through
+    bool reachable =
+        true;  // false: what is sent to it or by it waits, as TCP repeats it until it gets through
     TimePoint unreachable_since{};
 };
 

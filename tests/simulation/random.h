@@ -9,7 +9,7 @@ namespace holdfast::simulation {
 /// The only source of chance in a run: the same seed gives the same history. splitmix64.
 class Random {
 public:
-    explicit Random(uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15 + 0x632be59bd9b4e019) {}
+    explicit Random(uint64_t seed) : state_(seed) { state_ = next() ^ (seed << 32); }
 
     uint64_t next() {
         state_ += 0x9e3779b97f4a7c15;
@@ -23,7 +23,8 @@ public:
     /// Both ends included.
     uint64_t between(uint64_t low, uint64_t high) { return low + below(high - low + 1); }
     Duration between(Duration low, Duration high) {
-        return Duration(static_cast<int64_t>(between(static_cast<uint64_t>(low.count()), static_cast<uint64_t>(high.count()))));
+        return Duration(static_cast<int64_t>(
+            between(static_cast<uint64_t>(low.count()), static_cast<uint64_t>(high.count()))));
     }
     bool chance(unsigned percent) { return below(100) < percent; }
 

@@ -9,10 +9,13 @@ namespace holdfast::simulation {
 
 using namespace std::chrono_literals;
 
-Server::Server(Site& site, size_t number) : site_(site), name_("pg" + std::to_string(number)), number_(number) {}
+Server::Server(Site& site, size_t number)
+    : site_(site), name_("pg" + std::to_string(number)), number_(number) {}
 Server::~Server() = default;
 
-void Server::say(std::string_view what) { site_.trace.line(name_, what); }
+void Server::say(std::string_view what) {
+    site_.trace.line(name_, what);
+}
 
 void Server::accept(std::shared_ptr<Endpoint> endpoint) {
     const uint32_t id = ++next_process_id_;
@@ -118,7 +121,8 @@ void Server::crash_restart() {
     ++life_;
     process_ = Process::starting;
     drop_backends([](Backend& backend) {
-        backend.say_goodbye("WARNING", "57P02", "terminating connection because of crash of another server process");
+        backend.say_goodbye("WARNING", "57P02",
+                            "terminating connection because of crash of another server process");
     });
     rebuild();
     received_by_.clear();
@@ -244,17 +248,20 @@ void Server::offer() {
 /// A standby receives what its upstream has, tells so, and replays it a little later.
 void Server::pull() {
     if (!standby_ || !is_streaming()) return;
-    log_.insert(log_.end(), upstream_->log_.begin() + static_cast<std::ptrdiff_t>(log_.size()), upstream_->log_.end());
+    log_.insert(log_.end(), upstream_->log_.begin() + static_cast<std::ptrdiff_t>(log_.size()),
+                upstream_->log_.end());
     if (!log_.empty()) timeline_ = log_.back()->timeline;
     const size_t size = log_.size();
     Random& random = site_.network.random();
-    site_.network.events().after(random.between(Duration(50us), Duration(1ms)),
-                                 [this, upstream = upstream_, life = upstream_->life_, size] {
-                                     if (upstream->life_ != life || !upstream->standbys_.contains(this)) return;
-                                     upstream->later(0ns, [upstream, this, size] { upstream->acknowledged_by(*this, size); });
-                                 });
+    site_.network.events().after(
+        random.between(Duration(50us), Duration(1ms)),
+        [this, upstream = upstream_, life = upstream_->life_, size] {
+            if (upstream->life_ != life || !upstream->standbys_.contains(this)) return;
+            upstream->later(0ns, [upstream, this, size] { upstream->acknowledged_by(*this, size); });
+        });
     if (applied_ == size) return;
-    last_replay_ = std::max(last_replay_, site_.network.events().now() + random.between(Duration(0ns), replay_delay_max_));
+    last_replay_ = std::max(last_replay_,
+                            site_.network.events().now() + random.between(Duration(0ns), replay_delay_max_));
     later(last_replay_ - site_.network.events().now(), [this, size] {
         if (standby_) apply_up_to(size);
     });
@@ -327,6 +334,7 @@ Backend* Server::find_backend(uint32_t process_id) const {
 }
 
 void Server::remove(Backend& backend) {
+    say("session " + std::to_string(backend.process_id()) + " is over");
     unlock_all(backend);
     backend.die();
     backends_.erase(backend.process_id());

@@ -20,9 +20,9 @@ class Books;
 
 /// What one transaction changed: one record of the log that servers share by streaming it.
 struct Change {
-    int64_t key = 0;     // 0: an insert, which only its tag tells
-    int64_t value = 0;   // for raise
-    bool adds = false;   // v = v + 1
+    int64_t key = 0;    // 0: an insert, which only its tag tells
+    int64_t value = 0;  // for raise
+    bool adds = false;  // v = v + 1
     uint64_t tag = 0;
 };
 struct Notification {
@@ -97,7 +97,8 @@ public:
     void later(Duration delay, std::function<void()> run);
     int64_t value_of(int64_t key) const;
     /// Appends a record; `on_durable` is called when the commit may be told to the client.
-    void commit(std::vector<Change> changes, std::vector<Notification> notifications, std::function<void()> on_durable);
+    void commit(std::vector<Change> changes, std::vector<Notification> notifications,
+                std::function<void()> on_durable);
     /// True: the lock is held. False: `retry` is called when it may be tried again.
     bool lock(int64_t key, Backend& by, std::function<void()> retry);
     void unlock_all(Backend& by);
@@ -134,12 +135,16 @@ private:
     bool pulling_ = false;
     uint32_t timeline_ = 1;
     std::vector<RecordRef> log_;
-    size_t applied_ = 0;        // how much of the log is visible
-    size_t acknowledged_ = 0;   // as a primary: how much was confirmed to clients
+    size_t applied_ = 0;       // how much of the log is visible
+    size_t acknowledged_ = 0;  // as a primary: how much was confirmed to clients
     std::map<int64_t, int64_t> rows_;
     std::vector<Waiter> waiters_;
-    std::map<Server*, size_t> received_by_;
-    std::set<Server*> standbys_;
+    // Ordered by number, not by address: a run must repeat itself.
+    struct ByNumber {
+        bool operator()(const Server* a, const Server* b) const { return a->number_ < b->number_; }
+    };
+    std::map<Server*, size_t, ByNumber> received_by_;
+    std::set<Server*, ByNumber> standbys_;
     Server* upstream_ = nullptr;
     Server* sync_ = nullptr;
     Duration replay_delay_max_{std::chrono::milliseconds(5)};

@@ -53,7 +53,9 @@ void SimLink::write(Bytes first, Bytes second) {
     if (queued() > limits::write_queue_high_bytes) over_high_ = true;
 }
 
-void SimLink::pause(engine::Pause reason) { pauses_ |= static_cast<unsigned>(reason); }
+void SimLink::pause(engine::Pause reason) {
+    pauses_ |= static_cast<unsigned>(reason);
+}
 
 void SimLink::resume(engine::Pause reason) {
     if (pauses_ == 0) return;
@@ -64,8 +66,12 @@ void SimLink::resume(engine::Pause reason) {
 }
 
 // The runs are without TLS: whoever asks for it has gone wrong.
-void SimLink::start_tls_as_server(Bytes) { std::abort(); }
-void SimLink::start_tls_as_client(const config::ServerTls&, const std::string&) { std::abort(); }
+void SimLink::start_tls_as_server(Bytes) {
+    std::abort();
+}
+void SimLink::start_tls_as_client(const config::ServerTls&, const std::string&) {
+    std::abort();
+}
 
 void SimLink::finish() {
     if (ended_) {

@@ -27,7 +27,8 @@ void SimProber::probe(const config::Server&, ServerId id, std::function<void(Obs
             refused.text = "connection refused";
             return reply(probe, refused);
         }
-        probe->waiting_for = network_.random().chance(50) ? Outcome::greeting_timeout : Outcome::query_timeout;
+        probe->waiting_for =
+            network_.random().chance(50) ? Outcome::greeting_timeout : Outcome::query_timeout;
         server.later(network_.random().between(Duration(20'000), Duration(2'000'000)),
                      [this, probe, &server] { answer(probe, server); });
     });

@@ -10,13 +10,15 @@
 
 namespace holdfast::simulation {
 
-/// Asks the scripted servers over the network: a question travels, is answered by a process that runs, and the
-/// answer travels back. A stopped process or a machine that is cut off lets it wait.
+/// Asks the scripted servers over the network: a question travels, is answered by a process that runs, and
+/// the answer travels back. A stopped process or a machine that is cut off lets it wait.
 class SimProber final : public health::Prober {
 public:
-    SimProber(Network& network, std::vector<Server*> servers) : network_(network), servers_(std::move(servers)) {}
+    SimProber(Network& network, std::vector<Server*> servers)
+        : network_(network), servers_(std::move(servers)) {}
 
-    void probe(const config::Server& server, ServerId id, std::function<void(health::Observation)> done) override;
+    void probe(const config::Server& server, ServerId id,
+               std::function<void(health::Observation)> done) override;
     health::Outcome cancel(ServerId id) override;
 
 private:

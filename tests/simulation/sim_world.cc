@@ -87,7 +87,9 @@ int64_t SimWorld::unix_seconds() const {
     return 1'800'000'000 + std::chrono::duration_cast<std::chrono::seconds>(now().time_since_epoch()).count();
 }
 
-std::unique_ptr<health::Watch> SimHealthLoop::watch(int, health::Readiness, std::function<void()>) { std::abort(); }
+std::unique_ptr<health::Watch> SimHealthLoop::watch(int, health::Readiness, std::function<void()>) {
+    std::abort();
+}
 
 std::unique_ptr<health::Watch> SimHealthLoop::resolve(const std::string&,
                                                       std::function<void(Result<std::vector<std::string>>)>) {

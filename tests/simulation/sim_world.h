@@ -40,9 +40,9 @@ public:
     void add_door(Door& door) { doors_.push_back(&door); }
 
     TimePoint now() const override { return network_.events().now(); }
-    std::unique_ptr<engine::Timer> connect(const config::Endpoint& address, const config::Cluster& cluster,
-                                           engine::LinkOwner& owner,
-                                           std::function<void(Result<std::unique_ptr<engine::Link>>)> on_done) override;
+    std::unique_ptr<engine::Timer> connect(
+        const config::Endpoint& address, const config::Cluster& cluster, engine::LinkOwner& owner,
+        std::function<void(Result<std::unique_ptr<engine::Link>>)> on_done) override;
     std::unique_ptr<engine::Timer> after(Duration delay, std::function<void()> on_due) override;
     void defer(std::function<void()> task) override { network_.events().defer(std::move(task)); }
     void offload(std::function<void()> work, std::function<void()> done) override;

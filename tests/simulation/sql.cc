@@ -6,7 +6,9 @@
 namespace holdfast::simulation {
 namespace {
 
-bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.'; }
+bool is_word(char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.';
+}
 
 /// Words in lower case, numbers, quoted texts without their quotes, and single other characters.
 std::vector<std::string> tokens_of(std::string_view text) {
@@ -157,7 +159,8 @@ std::string with_parameters(std::string_view text, const std::vector<std::string
 }
 
 bool returns_rows(Verb verb) {
-    return verb == Verb::select_value || verb == Verb::select_series || verb == Verb::select_ticket || verb == Verb::show;
+    return verb == Verb::select_value || verb == Verb::select_series || verb == Verb::select_ticket ||
+           verb == Verb::show;
 }
 
 bool writes(const Sql& sql) {

@@ -16,10 +16,11 @@ public:
     bool enabled() const { return enabled_; }
     void line(std::string_view who, std::string_view what) {
         if (!enabled_) return;
-        const auto us = std::chrono::duration_cast<std::chrono::microseconds>(events_.now().time_since_epoch()).count() -
-                        3'600'000'000;
-        std::printf("%10.6f %-10.*s %.*s\n", static_cast<double>(us) / 1e6, static_cast<int>(who.size()), who.data(),
-                    static_cast<int>(what.size()), what.data());
+        const auto us =
+            std::chrono::duration_cast<std::chrono::microseconds>(events_.now().time_since_epoch()).count() -
+            3'600'000'000;
+        std::printf("%10.6f %-10.*s %.*s\n", static_cast<double>(us) / 1e6, static_cast<int>(who.size()),
+                    who.data(), static_cast<int>(what.size()), what.data());
     }
 
 private:

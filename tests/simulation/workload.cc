@@ -1,0 +1,396 @@
+// What simulated clients do, and what they make of the answers.
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "tests/simulation/client.h"
+
+namespace holdfast::simulation {
+
+using namespace std::chrono_literals;
+using Fate = Books::Fate;
+
+namespace {
+
+const std::string setting = "current_setting('app.tenant')";
+
+int64_t as_number(const std::string& text) {
+    int64_t value = 0;
+    std::from_chars(text.data(), text.data() + text.size(), value);
+    return value;
+}
+
+}  // namespace
+
+Item Client::plain(std::string sql, std::string complete) {
+    Item item;
+    item.sql = std::move(sql);
+    item.complete = std::move(complete);
+    return item;
+}
+
+Item Client::read_of(int64_t key) {
+    Item item;
+    item.tag = around_.books.next_tag();
+    item.rows = true;
+    item.complete = "SELECT 1";
+    item.reads_own = key == static_cast<int64_t>(number_);
+    item.sql =
+        "SELECT v, " + std::to_string(item.tag) + ", " + setting + " FROM t WHERE k = " + std::to_string(key);
+    return item;
+}
+
+/// The same by a statement that the protocol prepared under a name.
+Item Client::prepared_read_of(int64_t key) {
+    Item item = read_of(key);
+    item.values = {std::to_string(key), std::to_string(item.tag)};
+    item.sql = "SELECT v, $2, " + setting + " FROM t WHERE k = $1";
+    item.prepared_name = "named" + std::to_string(attempts_);
+    return item;
+}
+
+Item Client::insert() {
+    Item item;
+    item.tag = around_.books.next_tag();
+    item.writes = true;
+    item.complete = "INSERT 0 1";
+    item.sql = "INSERT INTO log VALUES (" + std::to_string(item.tag) + ")";
+    if (chance(40)) {
+        item.rows = true;
+        item.sql += " RETURNING id, " + std::to_string(item.tag) + ", " + setting;
+    }
+    return item;
+}
+
+Item Client::raise() {
+    Item item;
+    item.tag = around_.books.next_tag();
+    item.writes = true;
+    item.complete = "UPDATE 1";
+    item.raises_to = ++ceiling_;
+    item.sql = "UPDATE t SET v = greatest(v, " + std::to_string(item.raises_to) +
+               "), tag = " + std::to_string(item.tag) + " WHERE k = " + std::to_string(number_);
+    return item;
+}
+
+Item Client::bump() {
+    Item item;
+    item.tag = around_.books.next_tag();
+    item.writes = true;
+    item.bumps = true;
+    item.complete = "UPDATE 1";
+    ++ceiling_;
+    item.sql =
+        "UPDATE t SET v = v + 1, tag = " + std::to_string(item.tag) + " WHERE k = " + std::to_string(number_);
+    return item;
+}
+
+Unit Client::one(Item item) {
+    Unit unit;
+    unit.extended = !item.prepared_name.empty() || chance(50);
+    unit.flushes = chance(10);
+    unit.items.push_back(std::move(item));
+    return unit;
+}
+
+/// Waits a little, then does the next thing.
+void Client::think() {
+    if (phase_ != Phase::ready) return;
+    Random& random = around_.network.random();
+    Duration pause{};
+    switch (role_) {
+        case Role::idler: pause = random.between(Duration(2s), Duration(9s)); break;
+        case Role::slow_reader: pause = random.between(Duration(500ms), Duration(4s)); break;
+        default:
+            pause = random.between(Duration(1ms), random.chance(10) ? Duration(600ms) : Duration(120ms));
+            break;
+    }
+    if (transaction_step_ == 0) pause = pause * 100 / around_.busy_percent;
+    if (next_) next_->run = {};
+    next_ = around_.network.events().after(pause, [this] {
+        if (phase_ == Phase::ready && units_.empty()) plan();
+    });
+}
+
+void Client::plan() {
+    // A transaction that has begun is ended, also when the run comes to its end.
+    if (transaction_step_ > 0 || status_ != 'I') return plan_transaction();
+    if (stopping_) return;
+    if (!tenant_set_ || (role_ != Role::listener && chance(2))) {
+        tenant_asked_ = name_ + "-" + std::to_string(++attempts_);
+        tenant_set_ = false;
+        return send({one(plain("SET app.tenant = '" + tenant_asked_ + "'", "SET"))});
+    }
+    Random& random = around_.network.random();
+    const auto own = static_cast<int64_t>(number_);
+    const auto any_key = static_cast<int64_t>(random.between(1, static_cast<uint64_t>(around_.keys)));
+    if (chance(1) && role_ != Role::listener && role_ != Role::idler) {
+        leave();
+        stopping_ = false;
+        return begin(random.between(Duration(1ms), Duration(500ms)));
+    }
+    switch (role_) {
+        case Role::inserter: {
+            if (chance(60)) return send({one(insert())});
+            if (chance(20)) return send({one(read_of(any_key)), one(insert()), one(read_of(any_key))});
+            std::vector<Unit> units;
+            if (chance(50)) {
+                // A pipeline of units …
+                for (uint64_t n = random.between(2, 5); n > 0; --n) units.push_back(one(insert()));
+            } else {
+                // … or one unit of several statements.
+                units.push_back(one(insert()));
+                for (uint64_t n = random.between(1, 3); n > 0; --n) units[0].items.push_back(insert());
+            }
+            return send(std::move(units));
+        }
+        case Role::raiser:
+            if (chance(40)) return send({one(raise())});
+            if (chance(15)) return send({one(raise()), one(read_of(own))});
+            return send({one(read_of(own))});
+        case Role::bumper: return plan_transaction();
+        case Role::listener:
+            if (!listening_) {
+                listening_ = true;  // it may come true without our hearing of it
+                return send({one(plain("LISTEN news", "LISTEN"))});
+            }
+            if (prepare_name_.empty()) {
+                prepare_name_ = "-";
+                return think();
+            }
+            if (chance(5)) return send({one(read_of(any_key))});
+            return think();
+        case Role::ticketer: {
+            Item item;
+            // To the proxy it reads. It is not entered in the books: a number drawn twice is a number left
+            // out.
+            item.tag = around_.books.next_tag();
+            item.rows = true;
+            item.complete = "SELECT 1";
+            item.sql = "SELECT ticket, " + std::to_string(item.tag) + ", " + setting + " FROM next_ticket";
+            if (chance(50)) return send({one(std::move(item))});
+            return send({one(read_of(any_key))});
+        }
+        case Role::slow_reader: {
+            Item item = read_of(0);
+            item.reads_own = false;
+            item.complete = "SELECT 9000";
+            item.sql = "SELECT n, " + std::to_string(item.tag) + ", " + setting + " FROM series";
+            return send({one(std::move(item))});
+        }
+        case Role::reader: {
+            if (!prepared_ && chance(30)) {
+                prepare_name_ = "p" + std::to_string(++attempts_);
+                return send({one(plain(
+                    "PREPARE " + prepare_name_ + " AS SELECT v, $2, " + setting + " FROM t WHERE k = $1",
+                    "PREPARE"))});
+            }
+            std::vector<Unit> units;
+            if (prepared_ && chance(30)) {
+                Item item = read_of(any_key);
+                item.sql = "EXECUTE " + prepare_name_ + "(" + std::to_string(any_key) + ", " +
+                           std::to_string(item.tag) + ")";
+                units.push_back(one(std::move(item)));
+                units[0].extended = false;
+            } else if (chance(40)) {
+                units.push_back(one(prepared_read_of(any_key)));
+            } else if (chance(5)) {
+                units.push_back(one(plain("SHOW app.tenant", "SHOW")));
+                units[0].items[0].rows = true;
+            } else if (chance(10)) {
+                return plan_transaction();
+            } else {
+                units.push_back(one(read_of(any_key)));
+                if (chance(20)) units[0].items.push_back(read_of(any_key));
+                if (chance(20)) units.push_back(one(read_of(any_key)));
+            }
+            send(std::move(units));
+            if (chance(3)) send_cancel();
+            return;
+        }
+        case Role::idler: return send({one(chance(50) ? read_of(any_key) : insert())});
+        case Role::troubled: {
+            const uint64_t dice = random.below(10);
+            send({one(dice < 5 ? insert() : read_of(any_key))});
+            if (dice == 0) {
+                disconnect(false);
+                return begin(random.between(Duration(10ms), Duration(1s)));
+            }
+            if (dice == 1) {
+                may_be_closed_ = true;
+                append(out_, std::string_view("\x07\xff\xff\xff\xff garbage"));
+                flush();
+            }
+            return;
+        }
+    }
+}
+
+/// The next statement of a transaction: BEGIN, a read, two changes, and the end.
+void Client::plan_transaction() {
+    const auto own = static_cast<int64_t>(number_);
+    if (status_ == 'E') {
+        transaction_step_ = 9;
+        return send({one(plain("ROLLBACK", "ROLLBACK"))});
+    }
+    const bool only_reads = role_ == Role::reader;
+    switch (transaction_step_) {
+        case 0: {
+            transaction_step_ = 1;
+            transaction_began_ = around_.network.events().now();
+            Unit unit = one(plain(only_reads ? "BEGIN READ ONLY" : "BEGIN", "BEGIN"));
+            std::vector<Unit> units;
+            units.push_back(std::move(unit));
+            if (chance(20)) units.push_back(one(read_of(own)));
+            return send(std::move(units));
+        }
+        case 1: {
+            transaction_step_ = only_reads && chance(50) ? 1 : 2;
+            Item item = read_of(own);
+            if (!only_reads && chance(60)) {
+                item.sql += " FOR UPDATE";
+                item.writes = false;
+            }
+            return send({one(std::move(item))});
+        }
+        case 2: transaction_step_ = 3; return send({one(only_reads ? read_of(own) : bump())});
+        case 3:
+            transaction_step_ = 4;
+            if (!only_reads && chance(10)) {
+                // A setting that a rollback takes back.
+                return send({one(plain("SET app.tenant = '" + tenant_ + "'", "SET"))});
+            }
+            [[fallthrough]];
+        default: {
+            transaction_step_ = 9;
+            if (chance(15)) return send({one(plain("ROLLBACK", "ROLLBACK"))});
+            Unit unit = one(plain("COMMIT", "COMMIT"));
+            unit.items[0].commits = true;
+            return send({std::move(unit)});
+        }
+    }
+}
+
+void Client::unit_done(Unit& unit) {
+    status_ = unit.status;
+    if (unit.error.empty()) {
+        for (Item& item : unit.items) {
+            if (!item.done) problem("no answer to " + item.sql);
+            if (!item.prepared_name.empty() && !item.prepared_name.ends_with('!'))
+                named_.push_back(item.prepared_name);
+            if (item.reads_own && item.first_column) {
+                const int64_t value = as_number(*item.first_column);
+                const bool is_stale = value < floor_ && around_.consistent;
+                const bool is_excused =
+                    !around_.lossless &&
+                    std::any_of(own_acknowledged_.begin(), own_acknowledged_.end(),
+                                [&](uint64_t tag) { return !around_.books.survives(tag); });
+                if (is_stale && !is_excused) {
+                    problem("a stale read: " + std::to_string(value) + " after its own " +
+                            std::to_string(floor_));
+                }
+                if (value > ceiling_) problem("a value that it never wrote: " + std::to_string(value));
+            }
+            if (item.sql.starts_with("SET ") && status_ == 'I') {
+                tenant_ = tenant_asked_;
+                tenant_set_ = true;
+            }
+            if (item.sql.starts_with("PREPARE ")) prepared_ = true;
+        }
+    } else {
+        ++attempts_;
+        last_error_ = unit.error;
+        ++around_.books.errors;
+        if (unit.error == "08007") ++around_.books.unknown_outcomes;
+        judge_error(unit);
+        for (const Item& item : unit.items) {
+            if (item.sql.starts_with("LISTEN")) listening_ = false;
+        }
+    }
+    settle(unit);
+}
+
+/// Books what became of the unit's writes, and of its transaction's.
+void Client::settle(Unit& unit) {
+    std::vector<uint64_t> tags;
+    int bumps = 0;
+    int64_t raised = 0;
+    bool rolled_back = false;
+    for (const Item& item : unit.items) {
+        if (item.writes) tags.push_back(item.tag);
+        if (item.bumps) ++bumps;
+        raised = std::max(raised, item.raises_to);
+        if (item.done_tag == "ROLLBACK") rolled_back = true;
+    }
+    const bool failed = !unit.error.empty();
+    if (!failed && status_ != 'I') {
+        transaction_tags_.insert(transaction_tags_.end(), tags.begin(), tags.end());
+        transaction_bumps_ += bumps;
+        return;
+    }
+    Fate fate = Fate::acknowledged;
+    if (unit.error == "08007") {
+        fate = Fate::unknown;
+    } else if (failed || rolled_back) {
+        fate = Fate::failed;
+    }
+    // A unit that failed before a transaction began has none to take along.
+    tags.insert(tags.end(), transaction_tags_.begin(), transaction_tags_.end());
+    for (const uint64_t tag : tags) around_.books.settle(tag, fate);
+    if (fate == Fate::acknowledged) {
+        floor_ = std::max(floor_ + bumps + transaction_bumps_, raised);
+        if (bumps + transaction_bumps_ > 0 || raised > 0)
+            own_acknowledged_.insert(own_acknowledged_.end(), tags.begin(), tags.end());
+    }
+    transaction_tags_.clear();
+    transaction_bumps_ = 0;
+}
+
+/// Whether an error may be there.
+void Client::judge_error(const Unit& unit) {
+    const TimePoint now = around_.network.events().now();
+    const std::string& code = unit.error;
+    const bool in_transaction = transaction_step_ > 0;
+    const TimePoint since = in_transaction ? std::min(transaction_began_, unit.sent_at) : unit.sent_at;
+    const std::string what = code + " (" + unit.error_text + ") for " + unit.items[0].sql;
+    if (code == "25P02" && in_transaction && !last_error_.empty()) return;
+    if (code == "57014" && cancelled_once_) return;
+    if (code == "57P03" || code == "25006") {
+        if (now - unit.sent_at < around_.wait) problem("refused before failover.wait was over: " + what);
+        return;
+    }
+    if (code != "40001" && code != "08007") return problem("an error that must not be: " + what);
+    if (!around_.books.is_disturbed(since, now)) problem("an error without a fault: " + what);
+    const bool touches = unit.writes() || in_transaction || unit.items[0].sql.starts_with("SET") ||
+                         unit.items[0].sql.starts_with("LISTEN") || unit.items[0].sql.starts_with("PREPARE");
+    if (!touches && unit.alone && unit.rows == 0)
+        problem("a read failed that could have been run again: " + what);
+    if (!touches && code == "08007") problem("an unknown outcome of a read: " + what);
+}
+
+void Client::all_done() {
+    if (status_ == 'I') {
+        transaction_step_ = 0;
+        transaction_tags_.clear();
+    }
+    think();
+}
+
+void Client::make_last_check() {
+    if (phase_ != Phase::ready || !units_.empty()) return;
+    if (next_) next_->run = {};
+    send({one(read_of(static_cast<int64_t>(number_))), one(role_ == Role::bumper ? bump() : raise()),
+          one(read_of(static_cast<int64_t>(number_)))});
+}
+
+void Client::send_notification(const std::string& payload) {
+    if (phase_ != Phase::ready || !units_.empty()) return;
+    if (next_) next_->run = {};
+    send({one(plain("NOTIFY news, '" + payload + "'", "NOTIFY"))});
+}
+
+bool Client::has_heard(const std::string& payload) const {
+    return std::find(heard_.begin(), heard_.end(), payload) != heard_.end();
+}
+
+}  // namespace holdfast::simulation
