@@ -15,7 +15,6 @@ public:
     bool in_multiline_string() const { return closing_.size() == 3; }
     bool is_bare() const { return closing_.empty() && !in_comment_; }
     char current() const { return text_[at_]; }
-    size_t offset() const { return at_; }
     Position position() const { return {line_, column_}; }
 
     void advance() {
@@ -87,57 +86,7 @@ bool separates_keys(char c) {
     return c == '\n' || c == '=' || c == ',' || c == '[' || c == ']' || c == '{' || c == '}';
 }
 
-bool is_blank(char c) {
-    return c == ' ' || c == '\t';
-}
-
-/// What may follow the brackets of a heading; ']' is an error that the parser itself finds.
-bool may_begin_name(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '-' || c == '"' || c == '\'' || c == ']';
-}
-
-void skip_blanks(Scanner& scanner) {
-    while (!scanner.at_end() && is_blank(scanner.current())) scanner.advance();
-}
-
-/// Goes to the next line; `depth` follows the brackets that this one opens and closes.
-void skip_line(Scanner& scanner, int& depth) {
-    while (!scanner.at_end() && scanner.current() != '\n') {
-        const char c = scanner.is_bare() ? scanner.current() : ' ';
-        if (c == '[' || c == '{') ++depth;
-        if ((c == ']' || c == '}') && depth > 0) --depth;
-        scanner.advance();
-    }
-    if (!scanner.at_end()) scanner.advance();
-}
-
 }  // namespace
-
-std::optional<BadHeading> find_bad_heading(std::string_view text) {
-    Scanner scanner{text};
-    constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
-    for (size_t i = 0; text.starts_with(byte_order_mark) && i < byte_order_mark.size(); ++i)
-        scanner.advance();
-    // Brackets open: a line within an array of several lines begins no table.
-    int depth = 0;
-    while (!scanner.at_end()) {
-        const size_t line_begin = scanner.offset();
-        skip_blanks(scanner);
-        const bool may_be_heading = depth == 0 && scanner.is_bare();
-        for (int i = 0; may_be_heading && i < 2 && !scanner.at_end() && scanner.current() == '['; ++i) {
-            scanner.advance();
-            ++depth;
-        }
-        skip_blanks(scanner);
-        const bool is_heading = may_be_heading && depth > 0;
-        if (is_heading && !scanner.at_end() && !may_begin_name(scanner.current())) {
-            return BadHeading{scanner.position(), line_begin};
-        }
-        skip_line(scanner, depth);
-    }
-    return std::nullopt;
-}
 
 std::optional<Position> find_overlong_key(std::string_view text, int parts_max) {
     int parts = 1;

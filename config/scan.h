@@ -1,25 +1,16 @@
 #pragma once
 
-#include <cstddef>
 #include <optional>
 #include <string_view>
 
 #include "config/diagnostic.h"
 
-/// What must be known of a TOML text before, or without, parsing it. All functions accept any bytes.
+/// What must be known of a TOML text before, or without, parsing it. Both functions accept any bytes.
 namespace holdfast::config {
 
 /// The place of the first key with more than `parts_max` dotted parts. The parser builds one nested table a
 /// part, without a bound of its own, and frees them recursively: such a key could use up the stack.
 std::optional<Position> find_overlong_key(std::string_view text, int parts_max);
-
-/// The place of the first table heading whose name begins with what no name begins with: `[)`, `[[[`. toml++
-/// 3.3 asserts there (and, built with NDEBUG and clang, assumes) that it can't be.
-struct BadHeading {
-    Position at;        // of the wrong character
-    size_t line_begin;  // where its line begins in the text, in bytes
-};
-std::optional<BadHeading> find_bad_heading(std::string_view text);
 
 /// Whether the line (counted from 1) begins inside a multi-line string.
 bool begins_inside_string(std::string_view text, int line);

@@ -1,7 +1,6 @@
 #include "config/scan.h"
 
 #include <string>
-#include <string_view>
 
 #include <doctest/doctest.h>
 
@@ -28,30 +27,6 @@ TEST_CASE("overlong keys: dots in strings and comments do not count") {
     // A string that is not closed ends with its line, and what follows counts again.
     CHECK(find_overlong_key("x = \"open\na.b.c = 1", 2));
     CHECK(find_overlong_key("x = \"open\\\na.b.c = 1", 2));
-}
-
-TEST_CASE("bad headings: are found, with the line that they are in") {
-    for (const char* text : {"[)", "[[[1]]]", "[[[a]]]", "[[=", "[ \t.a]", "[\n", "[\xc3\xa9]", "[#a]"}) {
-        CAPTURE(text);
-        const auto found = find_bad_heading(text);
-        REQUIRE(found);
-        CHECK(found->line_begin == 0);
-    }
-    CHECK(find_bad_heading("\xEF\xBB\xBF[)"));
-    const auto found = find_bad_heading("a = [\n [{ b = 1 }],\n]\n  [ ?\n");
-    REQUIRE(found);
-    CHECK(found->at.line == 4);
-    CHECK(found->at.column == 5);
-    CHECK(found->line_begin == 22);
-}
-
-TEST_CASE("bad headings: arrays, strings and comments are none") {
-    for (const char* text :
-         {"[a]\n[[b]]\n[ \"c\" ]\n[]", "a = [\n[{ b = 1 }],\n[-1], [+1],\n[ [.5] ] ]", "# [)",
-          "a = \"\"\"\n[)\n\"\"\"", "a = '''\n[)'''", "[", "[[", "a = \"]\" # ]\n[b]"}) {
-        CAPTURE(text);
-        CHECK_FALSE(find_bad_heading(text));
-    }
 }
 
 TEST_CASE("multi-line strings: lines inside them are known") {
