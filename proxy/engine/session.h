@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "protocol/base/ids.h"
 #include "protocol/dialect/dialect.h"
@@ -148,7 +149,8 @@ private:
     std::array<std::unique_ptr<ServerConnection>, dialect::slot_count> slots_;
     std::unique_ptr<Timer> timer_;        // login, hold or patience: one at a time
     std::unique_ptr<Timer> retry_timer_;
-    ByteBuffer retained_;                 // of the units in flight, while they can be run again
+    ByteBuffer retained_;                 // of the units in flight, while they can be run again …
+    std::vector<size_t> retained_sizes_;  // … and how much of it belongs to each of them
     std::string cancel_secret_;
     std::string lost_state_;              // what the client is yet to be told of: "temporary tables"; empty: nothing
     std::string peer_;

@@ -163,6 +163,7 @@ bool Session::begin_unit(Bytes unit, const Cut& cut, size_t& used) {
     if (!busy()) {
         unit_began_at_ = now();
         retained_.clear();
+        retained_sizes_.clear();
         retained_whole_ = true;
         wrote_ = wrote_ && conversation_->transaction() != Transaction::idle;
     }
@@ -170,6 +171,7 @@ bool Session::begin_unit(Bytes unit, const Cut& cut, size_t& used) {
     active_ = slot;
     wrote_ = wrote_ || facts.may_write || conversation_->transaction() != Transaction::idle;
     count_statement(route, facts);
+    if (retained_whole_) retained_sizes_.push_back(0);
     send_unit(unit, slot);
     used += unit.size();
     (void)cut;
@@ -185,6 +187,7 @@ void Session::send_unit(Bytes bytes, Slot slot) {
     if (retained_whole_) {
         if (conversation_->rerunnable() && retained_.size() + bytes.size() <= limits::statement_retained_bytes_max) {
             append(retained_, bytes);
+            retained_sizes_.back() += bytes.size();
         } else {
             retained_whole_ = false;
             retained_.clear();

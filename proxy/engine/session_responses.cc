@@ -140,6 +140,10 @@ void Session::unit_done(Slot slot) {
             timer_.reset();
         }
         if (conversation_->transaction() == Transaction::idle) wrote_ = false;
+    } else if (retained_whole_) {
+        // Answered: if those behind it are run again, it must not be.
+        retained_.erase(retained_.begin(), retained_.begin() + static_cast<std::ptrdiff_t>(retained_sizes_.front()));
+        retained_sizes_.erase(retained_sizes_.begin());
     }
     set_client_state();
     if (ServerConnection* waiting = connection(dialect::other(slot)); waiting && waiting->link()) {
