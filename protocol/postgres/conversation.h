@@ -102,6 +102,7 @@ private:
         char type = 0;  // the frontend message type; sync_query for synchronisation
         bool swallowed = false;
         bool describes_portal = false;
+        bool names_statement = false;     // parse, and close of a statement: undone when the server skips it
         StatementRef statement;           // parse: the new one; execute: what runs
         StatementRef previous;            // parse, close: what the name meant before
         std::string name;                 // parse, close
@@ -163,6 +164,7 @@ private:
     StatementRef portal_statement(std::string_view portal);
     void expect_requests(Slot slot, bool rerun);
     void insert_missing(Slot slot, bool rerun, ByteBuffer& prefix);
+    void insert_named_by(const sql::Statement& statement, Slot slot, ByteBuffer& prefix);
     void insert_parse(Slot slot, std::string_view name, NamedStatement& entry, ByteBuffer& prefix);
     void insert_close(Slot slot, std::string_view name, NamedStatement& entry, ByteBuffer& prefix);
     bool is_present(const NamedStatement& entry, Slot slot) const;

@@ -155,7 +155,7 @@ Cut Conversation::cut_copy_data(Bytes in, char type, size_t total) {
             if (copy_in_) {
                 copy_in_ = false;
             } else {
-                expected_.push({copy_marker, true, false, {}, {}, {}});
+                expected_.push({copy_marker, true, false, false, {}, {}, {}});
             }
         }
         const size_t size = std::min(total, in.size());
@@ -524,19 +524,33 @@ void Conversation::insert_missing(Slot slot, bool rerun, ByteBuffer& prefix) {
             if (is_present(*entry, slot)) insert_close(slot, request.name, *entry, prefix);
             if (entry->meant) insert_parse(slot, request.name, *entry, prefix);
         } else if (request.type == frontend::query) {
-            // EXECUTE of a statement that was prepared by the protocol: prepared by a batch of its own.
+            // EXECUTE or DEALLOCATE of a statement that was prepared by the protocol, perhaps on another server:
+            // prepared here by a batch of its own.
+            const size_t before = prefix.size();
             for (uint32_t s = 0; s < scratch_.query.statement_count; ++s) {
-                const sql::Statement& statement = scratch_.query.statements[s];
-                if (!statement.executes_prepared) continue;
-                NamedStatement* entry = find_named(statement.name);
-                if (!entry || !entry->meant || is_present(*entry, slot)) continue;
-                const size_t before = prefix.size();
-                insert_parse(slot, statement.name, *entry, prefix);
-                if (prefix.size() == before) continue;
-                append_message(prefix, frontend::sync);
-                expected_.push({frontend::sync, true, false, {}, {}, {}});
+                insert_named_by(scratch_.query.statements[s], slot, prefix);
+            }
+            if (prefix.size() == before) continue;
+            append_message(prefix, frontend::sync);
+            expected_.push({frontend::sync, true, false, false, {}, {}, {}});
+        }
+        if (request.type == frontend::execute && request.statement) {
+            for (uint32_t s = 0; s < request.statement->classes.statement_count; ++s) {
+                insert_named_by(request.statement->classes.statements[s], slot, prefix);
             }
         }
+    }
+}
+
+/// Prepares what a SQL statement names and the connection lacks.
+void Conversation::insert_named_by(const sql::Statement& statement, Slot slot, ByteBuffer& prefix) {
+    const auto insert = [&](std::string_view name) {
+        NamedStatement* entry = find_named(name);
+        if (!name.empty() && entry && entry->meant && !is_present(*entry, slot)) insert_parse(slot, name, *entry, prefix);
+    };
+    if (statement.executes_prepared) insert(statement.name);
+    for (const auto& effect : statement.effects) {
+        if (effect.kind == sql::EffectKind::deallocate) insert(effect.key);
     }
 }
 
@@ -548,7 +562,7 @@ void Conversation::insert_parse(Slot slot, std::string_view name, NamedStatement
         message.bytes(as_bytes(entry.meant->body));
     }
     set_present(entry, slot, entry.meant);
-    expected_.push({frontend::parse, true, false, entry.meant, {}, std::string(name)});
+    expected_.push({frontend::parse, true, false, true, entry.meant, {}, std::string(name)});
 }
 
 void Conversation::insert_close(Slot slot, std::string_view name, NamedStatement& entry, ByteBuffer& prefix) {
@@ -559,7 +573,7 @@ void Conversation::insert_close(Slot slot, std::string_view name, NamedStatement
         message.u8('S');
         message.text(name);
     }
-    expected_.push({frontend::close, true, false, {}, {}, std::string(name)});
+    expected_.push({frontend::close, true, false, true, {}, {}, std::string(name)});
 }
 
 /// Notes the answers that the requests in the scratch will get, and what their names mean from now on.
@@ -567,7 +581,7 @@ void Conversation::expect_requests(Slot slot, bool rerun) {
     for (auto& request : scratch_.requests) {
         Unit& unit = units_.back();
         if (unit.server_skips && !rerun) {
-            if (request.type == frontend::sync) expected_.push({frontend::sync, false, false, {}, {}, {}});
+            if (request.type == frontend::sync) expected_.push({frontend::sync, false, false, false, {}, {}, {}});
             continue;
         }
         Expected expected;
@@ -578,6 +592,7 @@ void Conversation::expect_requests(Slot slot, bool rerun) {
                 expected.statement = request.statement;
                 expected.previous = rerun ? StatementRef{} : entry.meant;
                 expected.name = request.name;
+                expected.names_statement = true;
                 entry.meant = request.statement;
                 set_present(entry, slot, request.statement);
                 break;
@@ -597,6 +612,7 @@ void Conversation::expect_requests(Slot slot, bool rerun) {
                 } else if (NamedStatement* entry = find_named(request.name)) {
                     expected.previous = entry->meant;
                     expected.name = request.name;
+                    expected.names_statement = true;
                     entry->meant = {};
                     set_present(*entry, slot, {});
                 }

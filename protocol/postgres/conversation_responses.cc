@@ -416,7 +416,7 @@ void Conversation::drop_to_sync() {
 }
 
 void Conversation::undo(Expected& expected) {
-    if (expected.type != frontend::parse && expected.type != frontend::close) return;
+    if (!expected.names_statement) return;
     NamedStatement& entry = named(expected.name);
     if (expected.swallowed) {
         set_present(entry, active_, {});

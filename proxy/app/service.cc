@@ -19,6 +19,24 @@ struct Service::ClusterService {
     std::unique_ptr<CatalogDirectory> directory;
 };
 
+namespace {
+
+/// A cluster without a service account is probed with the first account of its own whose password is known:
+/// any account can tell a primary from a replica. Look-ups of other roles stay impossible.
+config::Cluster with_probing_account(const config::Cluster& cluster, const config::Settings& settings, Log& log) {
+    config::Cluster probed = cluster;
+    if (probed.service) return probed;
+    for (const auto& user : settings.users) {
+        if ((!user.cluster.empty() && user.cluster != cluster.name) || user.password.empty()) continue;
+        probed.service = config::Service{user.name, user.password, "postgres"};
+        log.warn("probing_without_service_account", {{"cluster", cluster.name}, {"user", user.name}});
+        break;
+    }
+    return probed;
+}
+
+}  // namespace
+
 Service::Service(loop::Loop& loop, Log& log, admin::PrometheusMetrics& metrics, const config::Settings& settings)
     : loop_(loop), log_(log), settings_(settings), engine_(loop, log, settings.proxy) {
     metrics.set_client_limit(settings.proxy.max_clients);
@@ -26,9 +44,9 @@ Service::Service(loop::Loop& loop, Log& log, admin::PrometheusMetrics& metrics, 
         auto service = std::make_unique<ClusterService>();
         ClusterService& added = *service;
         added.settings = std::make_shared<const config::Cluster>(each);
+        const config::Cluster probed = with_probing_account(each, settings, log);
         added.monitor = std::make_unique<health::Monitor>(
-            *added.settings, loop.events(), std::make_unique<health::PostgresProber>(*added.settings, loop.events()),
-            log, [&added](const health::View& view) {
+            probed, loop.events(), std::make_unique<health::PostgresProber>(probed, loop.events()), log, [&added](const health::View& view) {
                 if (added.cluster) added.cluster->on_view(view);
             });
         added.directory = std::make_unique<CatalogDirectory>(

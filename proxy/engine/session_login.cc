@@ -105,7 +105,17 @@ void Session::authenticated() {
     identity_ = cluster_.intern_identity(handshake_->identity());
     phase_ = Phase::opening;
     link_->pause(Pause::login);
-    open_first_server();
+    const config::ClientAuth auth = entrance_.settings.auth;
+    if (auth != config::ClientAuth::trust && auth != config::ClientAuth::cert) return open_first_server();
+    // Such a login teaches nothing that a server would accept: what is configured for the user may.
+    cluster_.directory().find_role(
+        identity_->identity.user,
+        [cluster = &cluster_, id = id_](Result<std::optional<dialect::StoredRole>> found) {
+            Session* session = cluster->find(id);
+            if (!session || session->phase_ != Phase::opening) return;
+            if (found && *found) session->credential_ = cluster->dialect().credential(**found);
+            session->open_first_server();
+        });
 }
 
 /// Opens the connection that most sessions need first, so that a wrong database or a missing privilege is
