@@ -24,6 +24,7 @@
 // clang-format on
 
 #include "config/scan.h"
+#include "config/text.h"
 
 namespace holdfast::config {
 namespace {
@@ -81,7 +82,7 @@ Node convert(const toml::node& from) {
 std::string explain(std::string_view description) {
     constexpr std::string_view lead = "Error while ";
     if (description.starts_with(lead)) description.remove_prefix(lead.size());
-    std::string message = "syntax error while " + std::string(description);
+    std::string message = "syntax error while " + without_controls(description);
     if (description.find("could not determine value type") != std::string_view::npos) {
         message += "; a text needs quotes: key = \"value\"";
     }

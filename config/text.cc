@@ -39,12 +39,17 @@ size_t distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::string printable(std::string_view text) {
-    std::string out;
-    for (const char c : text.substr(0, quoted_bytes_max)) {
+std::string without_controls(std::string_view text) {
+    std::string out{text};
+    for (char& c : out) {
         const bool is_control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-        out += is_control ? '?' : c;
+        if (is_control) c = '?';
     }
+    return out;
+}
+
+std::string printable(std::string_view text) {
+    std::string out = without_controls(text.substr(0, quoted_bytes_max));
     if (text.size() > quoted_bytes_max) {
         // The cut must not split a character.
         while (!out.empty() && (static_cast<unsigned char>(out.back()) & 0x80U) != 0) out.pop_back();

@@ -8,7 +8,9 @@
 /// Texts in messages: quoting what a file says, and guessing what was meant.
 namespace holdfast::config {
 
-/// The text as it is safe for a terminal and a log: control characters become '?', and a long text is cut.
+/// Control characters become '?', so that a terminal and a log get what they should.
+std::string without_controls(std::string_view text);
+/// The text as it is safe in a message: without control characters, and cut when it is long.
 std::string printable(std::string_view text);
 /// The same in single quotes.
 std::string quote(std::string_view text);

@@ -119,7 +119,7 @@ bool Conversation::ask_for_state(Slot slot, ByteBuffer& out) {
     state.syncs_pending = count;
     state.sync_target = log_->version();
     active_ = slot;
-    for (uint32_t i = 0; i < count; ++i) expected_.push({sync_query, true, false, false, {}, {}, {}});
+    for (uint32_t i = 0; i < count; ++i) expected_.push({sync_query, true, false, false, {}, {}, {}, {}});
     return true;
 }
 

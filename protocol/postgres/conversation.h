@@ -106,6 +106,7 @@ private:
         StatementRef statement;           // parse: the new one; execute: what runs
         StatementRef previous;            // parse, close: what the name meant before
         std::string name;                 // parse, close
+        StatementRef was_present;         // parse, close: what the connection had under the name before
     };
     struct Unit {
         bool ended = false;           // its last request was accepted

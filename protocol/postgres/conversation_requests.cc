@@ -155,7 +155,7 @@ Cut Conversation::cut_copy_data(Bytes in, char type, size_t total) {
             if (copy_in_) {
                 copy_in_ = false;
             } else {
-                expected_.push({copy_marker, true, false, false, {}, {}, {}});
+                expected_.push({copy_marker, true, false, false, {}, {}, {}, {}});
             }
         }
         const size_t size = std::min(total, in.size());
@@ -532,7 +532,7 @@ void Conversation::insert_missing(Slot slot, bool rerun, ByteBuffer& prefix) {
             }
             if (prefix.size() == before) continue;
             append_message(prefix, frontend::sync);
-            expected_.push({frontend::sync, true, false, false, {}, {}, {}});
+            expected_.push({frontend::sync, true, false, false, {}, {}, {}, {}});
         }
         if (request.type == frontend::execute && request.statement) {
             for (uint32_t s = 0; s < request.statement->classes.statement_count; ++s) {
@@ -562,7 +562,7 @@ void Conversation::insert_parse(Slot slot, std::string_view name, NamedStatement
         message.bytes(as_bytes(entry.meant->body));
     }
     set_present(entry, slot, entry.meant);
-    expected_.push({frontend::parse, true, false, true, entry.meant, {}, std::string(name)});
+    expected_.push({frontend::parse, true, false, true, entry.meant, {}, std::string(name), {}});
 }
 
 void Conversation::insert_close(Slot slot, std::string_view name, NamedStatement& entry, ByteBuffer& prefix) {
@@ -573,7 +573,7 @@ void Conversation::insert_close(Slot slot, std::string_view name, NamedStatement
         message.u8('S');
         message.text(name);
     }
-    expected_.push({frontend::close, true, false, true, {}, {}, std::string(name)});
+    expected_.push({frontend::close, true, false, true, {}, {}, std::string(name), {}});
 }
 
 /// Notes the answers that the requests in the scratch will get, and what their names mean from now on.
@@ -581,7 +581,7 @@ void Conversation::expect_requests(Slot slot, bool rerun) {
     for (auto& request : scratch_.requests) {
         Unit& unit = units_.back();
         if (unit.server_skips && !rerun) {
-            if (request.type == frontend::sync) expected_.push({frontend::sync, false, false, false, {}, {}, {}});
+            if (request.type == frontend::sync) expected_.push({frontend::sync, false, false, false, {}, {}, {}, {}});
             continue;
         }
         Expected expected;
@@ -593,6 +593,7 @@ void Conversation::expect_requests(Slot slot, bool rerun) {
                 expected.previous = rerun ? StatementRef{} : entry.meant;
                 expected.name = request.name;
                 expected.names_statement = true;
+                if (is_present(entry, slot)) expected.was_present = entry.present[index(slot)];
                 entry.meant = request.statement;
                 set_present(entry, slot, request.statement);
                 break;
@@ -613,6 +614,7 @@ void Conversation::expect_requests(Slot slot, bool rerun) {
                     expected.previous = entry->meant;
                     expected.name = request.name;
                     expected.names_statement = true;
+                    if (is_present(*entry, slot)) expected.was_present = entry->present[index(slot)];
                     entry->meant = {};
                     set_present(*entry, slot, {});
                 }

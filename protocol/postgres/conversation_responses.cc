@@ -423,7 +423,7 @@ void Conversation::undo(Expected& expected) {
         return;
     }
     entry.meant = expected.previous;
-    set_present(entry, active_, expected.previous);
+    set_present(entry, active_, expected.was_present);
 }
 
 void Conversation::command_complete(std::string_view tag) {

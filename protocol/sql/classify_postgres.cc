@@ -66,14 +66,20 @@ void Classifier::run() {
 void Classifier::advance() {
     if (current_.kind == TokenKind::left_paren) {
         if (depth_ == static_cast<uint32_t>(limits::sql_nesting_max)) {
-            is_too_deep_ = true;
+            is_broken_ = true;  // too deep: read no further
             next_ = {};
             lexer_ = Lexer({}, {});
         } else {
             levels_[++depth_] = {};
         }
-    } else if (current_.kind == TokenKind::right_paren && depth_ > 0) {
-        --depth_;
+    } else if (current_.kind == TokenKind::right_paren) {
+        if (depth_ > 0) {
+            --depth_;
+        } else {
+            is_broken_ = true;
+        }
+    } else if (current_.kind == TokenKind::bad) {
+        is_broken_ = true;
     }
     before_previous_ = previous_;
     previous_ = current_;
@@ -119,6 +125,7 @@ void Classifier::begin_statement() {
     statement_->begin = current_.begin;
     is_demanding_ = false;
     is_only_planned_ = false;
+    is_broken_ = false;
     is_conditional_ = false;
     has_from_ = false;
     stays_ = false;
@@ -136,8 +143,6 @@ void Classifier::begin_statement() {
 void Classifier::skip_to_end() {
     int body_depth = 0;  // of BEGIN ATOMIC and CASE: semicolons in there belong to the function
     while (!at_end() || (body_depth > 0 && current_.kind == TokenKind::semicolon)) {
-        if (current_.kind == TokenKind::bad) unparsed();
-        if (current_.kind == TokenKind::right_paren && depth_ == 0) unparsed();
         note_pg_temp();
         const bool is_label = previous_.kind == TokenKind::dot || previous_.keyword == Keyword::as;
         if (has_sql_body_ && !is_label) {
@@ -147,7 +152,7 @@ void Classifier::skip_to_end() {
         }
         advance();
     }
-    if (depth_ > 0 || is_too_deep_) unparsed();
+    if (depth_ > 0 || is_broken_) unparsed();
 }
 
 void Classifier::end_statement() {

@@ -82,6 +82,7 @@ private:
     bool is_cte_name() const;
     bool is_after_operand() const;
     bool is_syntax_with_parenthesis();
+    bool is_join_syntax();
     bool is_operator_syntax() const;
 
     // Calls.
@@ -144,11 +145,11 @@ private:
     Token current_;
     Token next_;
     uint32_t depth_ = 0;
-    bool is_too_deep_ = false;
     bool changes_string_syntax_ = false;  // standard_conforming_strings is set somewhere in the message
 
     // Of the statement being read.
     Statement* statement_ = nullptr;
+    bool is_broken_ = false;        // no server would take it: strings or parentheses without their end
     bool is_demanding_ = false;     // it must run on the primary, for the statement's reason
     bool is_only_planned_ = false;  // EXPLAIN without ANALYZE: nothing of it is run
     bool is_conditional_ = false;   // more than a list of calls: parts of it may run never, or often

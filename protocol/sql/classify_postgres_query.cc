@@ -216,22 +216,35 @@ bool Classifier::is_syntax_with_parenthesis() {
         case Keyword::materialized: return previous_.keyword == Keyword::not_;
         case Keyword::sets: return previous_.keyword == Keyword::grouping;
         case Keyword::cube:
-        case Keyword::rollup: return previous_.keyword == Keyword::by;
+        case Keyword::rollup:
+            return previous_.keyword == Keyword::by && before_previous_.keyword == Keyword::group;
         case Keyword::first:
         case Keyword::next: return previous_.keyword == Keyword::fetch;
         case Keyword::zone: return previous_.keyword == Keyword::time;
         case Keyword::varying:
             return has_folded(previous_, "character") || has_folded(previous_, "char") ||
                    has_folded(previous_, "bit") || has_folded(previous_, "nchar");
-        case Keyword::join:
-            return previous_.kind == TokenKind::right_paren ||
-                   (previous_.kind == TokenKind::word && !is_uncallable(previous_.keyword) &&
-                    previous_.keyword != Keyword::by);
+        case Keyword::join: return is_join_syntax();
         case Keyword::operator_: return is_operator_syntax();
         default:
             return previous_.keyword == Keyword::tablesample &&
                    (is_word(Keyword::system) || has_folded(current_, "bernoulli"));
     }
+}
+
+/// JOIN ( subquery, or after a word that only a JOIN can follow. Other parentheses might be a call's.
+bool Classifier::is_join_syntax() {
+    Lexer ahead = lexer_;
+    const Keyword first = ahead.next().keyword;
+    if (first == Keyword::select || first == Keyword::values || first == Keyword::with ||
+        first == Keyword::table) {
+        return true;
+    }
+    if (previous_.kind != TokenKind::word) return false;
+    for (const char* word : {"left", "right", "full", "inner", "outer", "cross"}) {
+        if (has_folded(previous_, word)) return true;
+    }
+    return false;
 }
 
 /// OPERATOR ( [schema .] operator ): unlike a call, nothing but the operator is before the closing

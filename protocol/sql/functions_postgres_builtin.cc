@@ -360,28 +360,33 @@ constexpr std::string_view recent_functions[] = {
 static_assert(std::is_sorted(std::begin(harmless_functions), std::end(harmless_functions)));
 static_assert(std::is_sorted(std::begin(recent_functions), std::end(recent_functions)));
 
-// Where the names begin that start with each letter: it saves half of the search.
-constexpr size_t letters = 26;
-constexpr auto letter_begins = [] {
-    std::array<uint16_t, letters + 1> begins{};
-    size_t at = 0;
-    for (size_t letter = 0; letter <= letters; ++letter) {
-        while (at < std::size(harmless_functions) &&
-               static_cast<size_t>(harmless_functions[at][0] - 'a') < letter) {
-            ++at;
-        }
-        begins[letter] = static_cast<uint16_t>(at);
+constexpr size_t slots_count = 8192;
+static_assert(std::size(harmless_functions) * 4 < slots_count);
+
+constexpr size_t slot_of(std::string_view name) {
+    uint32_t hash = 0;
+    for (const char c : name) hash = hash * 31 + static_cast<unsigned char>(c);
+    return (hash ^ (hash >> 13)) % slots_count;
+}
+
+// Which name each slot holds, plus one; a name whose slot is taken has the next free one.
+constexpr auto slots = [] {
+    std::array<uint16_t, slots_count> made{};
+    for (size_t i = 0; i < std::size(harmless_functions); ++i) {
+        size_t slot = slot_of(harmless_functions[i]);
+        while (made[slot] != 0) slot = (slot + 1) % slots_count;
+        made[slot] = static_cast<uint16_t>(i + 1);
     }
-    return begins;
+    return made;
 }();
 
 }  // namespace
 
 bool is_harmless_builtin(std::string_view name) {
-    if (name.empty() || name[0] < 'a' || name[0] > 'z') return false;
-    const auto letter = static_cast<size_t>(name[0] - 'a');
-    return std::binary_search(harmless_functions + letter_begins[letter],
-                              harmless_functions + letter_begins[letter + 1], name);
+    for (size_t slot = slot_of(name); slots[slot] != 0; slot = (slot + 1) % slots_count) {
+        if (harmless_functions[slots[slot] - 1] == name) return true;
+    }
+    return false;
 }
 
 bool is_recent_builtin(std::string_view name) {

@@ -8,7 +8,14 @@
 namespace holdfast::sql {
 namespace {
 
-enum CharClass : uint8_t { space = 1, digit = 2, word_start = 4, word_part = 8, operator_part = 16 };
+enum CharClass : uint8_t {
+    space = 1,
+    digit = 2,
+    word_start = 4,
+    word_part = 8,
+    operator_part = 16,
+    comment_start = 32
+};
 
 constexpr auto classes = [] {
     std::array<uint8_t, 256> made{};
@@ -20,6 +27,7 @@ constexpr auto classes = [] {
     for (unsigned c = 0x80; c <= 0xff; ++c) made[c] = word_start | word_part;
     made['_'] = word_start | word_part;
     made['$'] = word_part;
+    for (const char c : std::string_view("-/#")) made[static_cast<uint8_t>(c)] |= comment_start;
     return made;
 }();
 
@@ -112,7 +120,10 @@ bool Lexer::skip_trivia(Token& token) {
 
 Token Lexer::next() {
     Token token;
-    const bool is_readable = skip_trivia(token);
+    // Most tokens are one space apart, or none.
+    if (at_ < text_.size() && text_[at_] == ' ') ++at_;
+    const bool is_at_trivia = at_ < text_.size() && is(text_[at_], space | comment_start);
+    const bool is_readable = !is_at_trivia || skip_trivia(token);
     token.begin = static_cast<uint32_t>(at_);
     if (!is_readable) {
         token.kind = TokenKind::bad;

@@ -84,6 +84,7 @@ void Client::connect() {
     tenant_set_ = prepared_ = listening_ = false;
     named_.clear();
     may_be_closed_ = false;
+    floor_ = 0;  // a session reads its own writes, not those of an earlier one
     cancelled_once_ = false;
     transaction_step_ = 0;
     transaction_tags_.clear();
@@ -141,6 +142,7 @@ void Client::read_messages() {
 }
 
 void Client::handle(char type, Bytes body) {
+    if (around_.trace.enabled()) say(std::string("receives ") + type);
     switch (type) {
         case backend::parameter_status:
         case backend::notice_response: return;

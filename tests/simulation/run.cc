@@ -222,7 +222,7 @@ void Run::check_end() {
     faults_->mend_all();
     for (const auto& client : clients_) client->stop();
     wait_until_idle(settings_->failover.wait + 15s);
-    events_.run_until(events_.now() + 6s, {});
+    events_.run_until(events_.now() + 12s, {});
     if (!cluster_->view().primary) return books_.problem("no primary is known at the end");
     if (cluster_->view().primary->value != books_.truth()->number()) {
         return books_.problem("another server than the promoted one is the primary at the end");

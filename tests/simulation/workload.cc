@@ -211,15 +211,15 @@ void Client::plan() {
         case Role::idler: return send({one(chance(50) ? read_of(any_key) : insert())});
         case Role::troubled: {
             const uint64_t dice = random.below(10);
-            send({one(dice < 5 ? insert() : read_of(any_key))});
             if (dice == 0) {
-                disconnect(false);
-                return begin(random.between(Duration(10ms), Duration(1s)));
-            }
-            if (dice == 1) {
                 may_be_closed_ = true;
                 append(out_, std::string_view("\x07\xff\xff\xff\xff garbage"));
-                flush();
+                return flush();
+            }
+            send({one(dice < 5 ? insert() : read_of(any_key))});
+            if (dice == 1) {
+                disconnect(false);
+                return begin(random.between(Duration(10ms), Duration(1s)));
             }
             return;
         }

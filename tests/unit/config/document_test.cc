@@ -47,6 +47,13 @@ TEST_CASE("document: a text without quotes is explained") {
     CHECK(wrong->message.find("a text needs quotes") != std::string::npos);
 }
 
+TEST_CASE("document: an error of syntax repeats no control characters") {
+    const auto parsed = parse(std::string("a = i\0\x1b[31m\n", 13));
+    const SyntaxError* wrong = std::get_if<SyntaxError>(&parsed);
+    REQUIRE(wrong != nullptr);
+    CHECK(wrong->message == "syntax error while parsing floating-point: expected 'inf', saw 'i?'");
+}
+
 TEST_CASE("document: what toml++ calls impossible is an ordinary error") {
     const auto place = [](const std::string& text) {
         const auto parsed = parse(text);

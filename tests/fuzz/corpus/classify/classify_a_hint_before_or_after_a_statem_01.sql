@@ -1,0 +1,1 @@
+/* holdfast: primary */ SELECT 1

@@ -1,0 +1,2 @@
+--holdfast : primary
+ SELECT 1

@@ -1,0 +1,1 @@
+/* other */ /* holdfast: primary */ SET x = 1

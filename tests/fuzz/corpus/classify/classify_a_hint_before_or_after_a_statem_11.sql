@@ -1,0 +1,1 @@
+/* holdfast: replica */ SHOW transaction_read_only

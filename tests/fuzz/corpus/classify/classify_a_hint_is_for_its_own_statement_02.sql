@@ -1,0 +1,1 @@
+SELECT /* holdfast: primary */ 1

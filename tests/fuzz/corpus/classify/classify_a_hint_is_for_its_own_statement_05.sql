@@ -1,0 +1,1 @@
+/* holdfast: primary */ /* holdfast: replica */ SELECT 1

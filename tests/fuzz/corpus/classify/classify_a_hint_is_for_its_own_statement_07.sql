@@ -1,0 +1,1 @@
+/* holdfast: primary */ BEGIN READ ONLY

@@ -1,0 +1,1 @@
+SELECT DISTINCT ON (a) f(b) FROM t

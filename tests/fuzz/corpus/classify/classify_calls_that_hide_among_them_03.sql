@@ -1,0 +1,1 @@
+SELECT operator(1)

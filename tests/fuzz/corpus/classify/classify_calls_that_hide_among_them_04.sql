@@ -1,0 +1,1 @@
+SELECT * FROM t JOIN u ON (a = b) WHERE f(a)

@@ -1,0 +1,1 @@
+SELECT a::numeric(3) + f(a) FROM t

@@ -1,0 +1,1 @@
+SELECT s.left('a', 1)

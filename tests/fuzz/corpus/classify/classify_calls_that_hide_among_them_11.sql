@@ -1,0 +1,1 @@
+SELECT s."select"(1)

@@ -1,0 +1,1 @@
+SELECT join(1)

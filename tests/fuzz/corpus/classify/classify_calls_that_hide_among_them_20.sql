@@ -1,0 +1,1 @@
+WITH w AS (SELECT 1) (SELECT 1) ORDER BY 1, f(2)

@@ -1,0 +1,1 @@
+SELECT ARRAY[f(1)]

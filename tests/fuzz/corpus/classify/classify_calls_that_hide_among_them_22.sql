@@ -1,0 +1,1 @@
+SELECT a[f(1)] FROM t

@@ -1,0 +1,1 @@
+SELECT cast(f(1) AS text)

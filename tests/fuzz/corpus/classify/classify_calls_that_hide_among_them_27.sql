@@ -1,0 +1,1 @@
+WITH w(a) AS (SELECT f(1)) SELECT 1

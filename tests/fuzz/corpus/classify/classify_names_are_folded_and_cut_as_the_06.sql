@@ -1,0 +1,1 @@
+SAVEPOINT U&"\D83D"

@@ -1,0 +1,1 @@
+SELECT CAST(a AS numeric(10,2)), b::varchar(10), c::character varying(3), d::s.t(3) FROM t

@@ -1,0 +1,1 @@
+SELECT a FROM t JOIN u USING (a) LEFT JOIN (v CROSS JOIN w) ON (1 = 1)

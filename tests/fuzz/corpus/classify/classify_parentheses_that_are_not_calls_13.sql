@@ -1,0 +1,1 @@
+SELECT * FROM (VALUES (1, 2)) v(a, b), generate_series(1, 3) g(i), t AS x(a, b), LATERAL (SELECT 1) l(c)

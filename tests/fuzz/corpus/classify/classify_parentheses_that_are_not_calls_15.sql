@@ -1,0 +1,1 @@
+SELECT * FROM json_to_record('{}') AS x(a int, b char(3))

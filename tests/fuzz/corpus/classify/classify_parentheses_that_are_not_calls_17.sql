@@ -1,0 +1,1 @@
+SELECT a AT TIME ZONE ('utc') FROM t WHERE a IN (1) AND b = ANY (ARRAY[1]) AND (a, b) OVERLAPS (c, d)

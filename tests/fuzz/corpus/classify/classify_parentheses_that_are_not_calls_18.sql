@@ -1,0 +1,1 @@
+SELECT a OPERATOR(pg_catalog.=) b, OPERATOR(-) 1 FROM t

@@ -1,0 +1,1 @@
+SELECT x.a FROM "x" JOIN (SELECT 1) y ON (x.a = y.a)

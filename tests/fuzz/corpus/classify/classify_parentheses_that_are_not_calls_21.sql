@@ -1,0 +1,1 @@
+SELECT left('a', 1), right('b', 1), overlay('a' placing 'b' from 1)

@@ -1,0 +1,1 @@
+SELECT xmlelement(name a, xmlattributes('b' as c)), xmlforest(a), json_object('a': 1)

@@ -1,0 +1,1 @@
+SELECT (information_schema._pg_expandarray(i.indkey)).n FROM pg_index i

@@ -1,0 +1,1 @@
+SELECT NULL AS TABLE_CAT, current_schema()

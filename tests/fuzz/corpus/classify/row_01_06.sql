@@ -1,0 +1,1 @@
+SELECT t.update, "insert" FROM t WHERE delete = 1

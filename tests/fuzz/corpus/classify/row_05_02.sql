@@ -1,0 +1,1 @@
+WITH w (a, b) AS (SELECT 1, 2), v AS (SELECT 3) UPDATE t SET a = 1 FROM w

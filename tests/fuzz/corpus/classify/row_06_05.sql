@@ -1,0 +1,1 @@
+WITH insert AS (SELECT 1) SELECT * FROM insert

@@ -1,0 +1,1 @@
+WITH insert(update) AS (SELECT 1) SELECT update FROM insert

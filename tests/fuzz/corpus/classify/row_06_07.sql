@@ -1,0 +1,1 @@
+WITH "delete" AS (SELECT 1), update AS (SELECT 2) TABLE "delete"

@@ -1,0 +1,1 @@
+WITH a(x) AS (SELECT 1), b(y, z) AS (SELECT 1, 2) (SELECT x FROM a) UNION SELECT y FROM b

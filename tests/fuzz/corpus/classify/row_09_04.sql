@@ -1,0 +1,1 @@
+create local temp sequence s

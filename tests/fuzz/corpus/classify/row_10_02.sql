@@ -1,0 +1,1 @@
+VALUES (nextval('s')), (pg_catalog.nextval('s'))

@@ -1,0 +1,1 @@
+SELECT s.last_value, s.is_called FROM s

@@ -1,0 +1,1 @@
+SELECT last_value(a) OVER (ORDER BY b) FROM t

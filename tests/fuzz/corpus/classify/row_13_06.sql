@@ -1,0 +1,1 @@
+SELECT last_value(a) OVER w AS last_value FROM t WINDOW w AS (ORDER BY b)

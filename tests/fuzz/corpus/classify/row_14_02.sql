@@ -1,0 +1,1 @@
+UPDATE t SET a = 1 WHERE pg_try_advisory_lock(1)

@@ -1,0 +1,1 @@
+advisory_unlock, advisory_unlock

@@ -1,0 +1,1 @@
+SELECT reads(), app.Reads(1), app."reads"()

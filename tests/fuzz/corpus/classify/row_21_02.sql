@@ -1,0 +1,1 @@
+SELECT * FROM view_with_writing_function

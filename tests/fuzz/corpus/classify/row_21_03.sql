@@ -1,0 +1,1 @@
+SELECT a::domain_with_check, b + c FROM t

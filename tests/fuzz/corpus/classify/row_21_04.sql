@@ -1,0 +1,1 @@
+SELECT * FROM unlogged_t

@@ -1,0 +1,1 @@
+routing rows 23 and 24: transaction ids are assigned by the primary, snapshots are read anywhere

@@ -1,0 +1,1 @@
+SELECT txid_current_if_assigned(), txid_current_snapshot(), pg_current_snapshot()

@@ -1,0 +1,1 @@
+SELECT lowrite(0, 'x')

@@ -1,0 +1,1 @@
+SELECT lo_truncate(0, 1)

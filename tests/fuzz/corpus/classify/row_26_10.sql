@@ -1,0 +1,1 @@
+SELECT lo_open(1, 262144)

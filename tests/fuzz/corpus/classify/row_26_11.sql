@@ -1,0 +1,1 @@
+SELECT loread(0, 10)

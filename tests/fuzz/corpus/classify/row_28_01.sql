@@ -1,0 +1,1 @@
+SELECT pg_last_wal_replay_lsn(), pg_last_xact_replay_timestamp()

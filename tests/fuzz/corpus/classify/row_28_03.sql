@@ -1,0 +1,1 @@
+SELECT pg_stat_get_activity(NULL) FROM pg_locks

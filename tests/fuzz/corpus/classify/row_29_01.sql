@@ -1,0 +1,1 @@
+SELECT pg_backend_pid(), inet_server_addr()

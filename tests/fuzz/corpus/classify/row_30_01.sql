@@ -1,0 +1,1 @@
+SELECT now(), random(), gen_random_uuid(), pg_sleep(1), clock_timestamp()

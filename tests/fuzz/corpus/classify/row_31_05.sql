@@ -1,0 +1,1 @@
+SELECT set_config('x', 'a\b', 'off')

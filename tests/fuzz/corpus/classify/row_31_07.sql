@@ -1,0 +1,1 @@
+SELECT set_config('x', $q$it's$q$, false)

@@ -1,0 +1,1 @@
+SELECT pg_catalog.set_config('x',$q$it's$q$,false)

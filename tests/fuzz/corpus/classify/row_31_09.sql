@@ -1,0 +1,1 @@
+SELECT set_config(k, v, false) FROM t

@@ -1,0 +1,1 @@
+SELECT set_config('x', 'v', false) FROM t WHERE a = 1

@@ -1,0 +1,1 @@
+SELECT CASE WHEN a THEN set_config('x', 'v', false) END

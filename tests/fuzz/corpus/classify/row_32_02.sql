@@ -1,0 +1,1 @@
+SELECT set_config('request.jwt.claims', $1, true)

@@ -1,0 +1,1 @@
+SELECT dblink_exec('c', 'insert into t values (1)')

@@ -1,0 +1,1 @@
+SELECT * FROM dblink('c', 'select 1') AS t(a int)

@@ -1,0 +1,1 @@
+/* holdfast: replica */ COPY t TO PROGRAM 'cat'

@@ -1,0 +1,1 @@
+EXPLAIN INSERT INTO t VALUES (nextval('s'))

@@ -1,0 +1,1 @@
+EXPLAIN (COSTS off, ANALYZE false, BUFFERS) UPDATE t SET a = 1

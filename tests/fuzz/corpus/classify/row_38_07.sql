@@ -1,0 +1,1 @@
+EXPLAIN SELECT pg_advisory_lock(1)

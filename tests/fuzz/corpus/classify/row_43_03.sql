@@ -1,0 +1,1 @@
+COPY (SELECT f_vol()) TO STDOUT

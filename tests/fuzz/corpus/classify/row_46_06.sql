@@ -1,0 +1,1 @@
+SHOW In_Hot_Standby

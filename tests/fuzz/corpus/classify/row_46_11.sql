@@ -1,0 +1,1 @@
+SELECT current_setting('transaction_' || 'read_only')

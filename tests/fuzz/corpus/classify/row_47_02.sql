@@ -1,0 +1,1 @@
+SET SESSION Work_Mem TO '1MB'

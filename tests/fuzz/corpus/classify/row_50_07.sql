@@ -1,0 +1,1 @@
+SET transaction_read_only = off; SET TRANSACTION READ ONLY; RESET transaction_isolation

@@ -1,0 +1,1 @@
+BEGIN; SET LOCAL transaction_read_only = on; SELECT 1

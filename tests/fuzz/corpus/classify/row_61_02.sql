@@ -1,0 +1,1 @@
+PREPARE q (int, numeric(3,1)) AS INSERT INTO t VALUES ($1)

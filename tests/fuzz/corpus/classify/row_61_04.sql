@@ -1,0 +1,1 @@
+PREPARE transaction AS SELECT 1

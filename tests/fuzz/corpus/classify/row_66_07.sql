@@ -1,0 +1,1 @@
+cursor_close c

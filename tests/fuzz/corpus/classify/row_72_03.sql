@@ -1,0 +1,1 @@
+CALL p(nextval('s'))

@@ -1,0 +1,2 @@
+-- insert
+SELECT 1

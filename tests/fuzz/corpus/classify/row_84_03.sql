@@ -1,0 +1,1 @@
+/* a /* nested */ insert */ SELECT 1

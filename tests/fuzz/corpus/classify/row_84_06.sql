@@ -1,0 +1,1 @@
+/* a /* nested */ SELECT 1; */ INSERT INTO t VALUES (1)

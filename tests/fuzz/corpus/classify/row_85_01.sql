@@ -1,0 +1,1 @@
+SELECT 'for update', $$for update$$, $t$ insert $x$ $t$

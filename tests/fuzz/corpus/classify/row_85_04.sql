@@ -1,0 +1,1 @@
+SELECT 'it''s; insert into t values (1)'

@@ -1,0 +1,1 @@
+SELECT $a$ x $a$; INSERT INTO t VALUES (1) --$a$

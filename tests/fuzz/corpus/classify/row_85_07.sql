@@ -1,0 +1,1 @@
+SELECT a$a$; INSERT INTO t VALUES (1) --$a$

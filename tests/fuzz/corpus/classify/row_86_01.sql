@@ -1,0 +1,1 @@
+SELECT E'\'; insert into t values (1)--'

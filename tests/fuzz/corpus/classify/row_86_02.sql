@@ -1,0 +1,1 @@
+SELECT '\'; insert into t values (1)--'

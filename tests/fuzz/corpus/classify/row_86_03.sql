@@ -1,0 +1,3 @@
+SELECT E'a'
+ -- c
+ 'b\'; insert into t values (1)--'

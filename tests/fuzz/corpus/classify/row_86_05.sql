@@ -1,0 +1,1 @@
+SELECT 1e'\'; insert into t values (1)--'

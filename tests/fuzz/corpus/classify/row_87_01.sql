@@ -1,0 +1,1 @@
+SELECT U&'\0066or update', U&"\0076"

@@ -1,0 +1,1 @@
+SELECT U&'!0066or update' UESCAPE '!' FROM t

@@ -1,0 +1,1 @@
+SELECT u&"!006eextval" /* c */ UESCAPE '!' ('s')

@@ -1,0 +1,1 @@
+SELECT U&"\+00006eextval"('s')

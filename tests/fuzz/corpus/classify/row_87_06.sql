@@ -1,0 +1,1 @@
+SELECT U&"l\006fwer"('s')

@@ -1,0 +1,1 @@
+SELECT 'a\\'; insert into t values (1)--'

@@ -1,0 +1,1 @@
+SET standard_conforming_strings=on; SELECT 'a\'; insert into t values (1)--'

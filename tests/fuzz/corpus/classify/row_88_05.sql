@@ -1,0 +1,1 @@
+RESET ALL; SELECT 'a\'; insert into t values (1)--'

@@ -1,0 +1,1 @@
+temporary, set search_path

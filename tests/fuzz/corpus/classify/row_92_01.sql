@@ -1,0 +1,1 @@
+SELECT query_to_xml('insert into t values (1)', true, false, '')

@@ -1,0 +1,1 @@
+SELECT * FROM ts_stat('select v from t where lower(a) = $$x$$')

@@ -1,0 +1,1 @@
+SELECT query_to_xml('select pg_advisory_lock(1)', true, false, '')

@@ -1,0 +1,1 @@
+SELECT query_to_xml($1, true, false, '')
