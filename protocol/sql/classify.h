@@ -136,7 +136,8 @@ public:
 
 /// What the session's state says about how text is read.
 struct Context {
-    bool standard_conforming_strings = true;  // PostgreSQL; a SET of it inside the message is followed
+    bool standard_conforming_strings =
+        true;                      // PostgreSQL; at the beginning of the message: it is read whole under it
     bool encoding_is_safe = true;  // false: client_encoding is one whose second bytes can be quotes (SJIS,
                                    // BIG5, GBK, GB18030, JOHAB, UHC): everything goes to the primary
     const FunctionCatalog* functions = nullptr;
