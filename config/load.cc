@@ -12,6 +12,9 @@
 namespace holdfast::config {
 namespace {
 
+/// Each is watched and has a table in every view and metric.
+constexpr size_t clusters_max = 256;
+
 bool is_plain_name(std::string_view name) {
     constexpr size_t name_bytes_max = 64;
     constexpr std::string_view allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
@@ -30,6 +33,10 @@ Settings read_settings(Context& context, const Node& document) {
     read_inheritable(root.defaults(), inherited);
     const std::vector<Section::Named> names = root.names("cluster");
     for (const Section::Named& found : names) {
+        if (settings.clusters.size() >= clusters_max) {
+            context.error(found.at, "more than 256 clusters; run several proxies");
+            break;
+        }
         if (!is_plain_name(found.name)) {
             context.error(found.at, "the name of cluster " + quote(found.name) +
                                         " may have 1 to 64 letters, digits, '_' and '-' only");

@@ -1,9 +1,13 @@
+#include <cstddef>
 #include <utility>
 
 #include "config/parts.h"
 
 namespace holdfast::config {
 namespace {
+
+/// Every statement is held against each of them.
+constexpr size_t rules_max = 128;
 
 Rule read_rule(const Section& section) {
     Rule rule;
@@ -35,7 +39,14 @@ void read_routing(const Section& section, Routing& routing) {
     section.choice("primary_reads", routing.primary_reads);
     if (!section.has("rules")) return;
     routing.rules.clear();
-    for (const Section& rule : section.tables("rules")) routing.rules.push_back(read_rule(rule));
+    for (const Section& rule : section.tables("rules")) {
+        if (routing.rules.size() >= rules_max) {
+            section.context().error(rule.at(),
+                                    section.path_of("rules") + ": more than 128 rules; join them with '|'");
+            break;
+        }
+        routing.rules.push_back(read_rule(rule));
+    }
 }
 
 }  // namespace holdfast::config

@@ -366,6 +366,16 @@ TEST_CASE("load: more errors than anyone reads are counted, not kept") {
     CHECK(says(loaded, "more are not shown"));
 }
 
+TEST_CASE("load: clusters and rules are bounded") {
+    std::string clusters;
+    for (int i = 0; i < 300; ++i) clusters += "[cluster.c" + std::to_string(i) + "]\n";
+    CHECK(says(load(clusters), "257:1: error: more than 256 clusters"));
+    std::string rules;
+    for (int i = 0; i < 129; ++i) rules += "{ match = { user = \"a\" }, to = \"replica\" },\n";
+    CHECK(says(load(small_cluster + "routing.rules = [\n" + rules + "]\n"),
+               "135:1: error: cluster.shop.routing.rules: more than 128 rules"));
+}
+
 TEST_CASE("admin: may be switched off, and is warned about when it is open") {
     CHECK_FALSE(load(small_cluster + "[admin]\nlisten = \"\"\n").settings->admin.listen);
     const Loaded open = load(small_cluster + "[admin]\nlisten = \"0.0.0.0:9600\"\n");
