@@ -93,7 +93,7 @@ struct Service {
 enum class PoolMode { session, transaction };
 struct Pool {
     PoolMode mode = PoolMode::session;
-    uint32_t max_connections = 100;  // to each server, for each user and database
+    uint32_t max_connections = 100;     // to each server, for each user and database
     milliseconds idle_timeout{60'000};  // an unused server connection is closed after this
 };
 
@@ -152,7 +152,7 @@ struct Cluster {
 /// An account that the servers' own tables can't provide. Exactly one secret is set.
 struct User {
     std::string name;
-    std::string cluster;  // empty: every cluster
+    std::string cluster;    // empty: every cluster
     Secret password;        // plain text
     Secret scram_verifier;  // SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>
     Secret md5_hash;        // md5<32 hex digits>

@@ -21,8 +21,12 @@ inline Bytes as_bytes(std::string_view text) {
 inline std::string_view as_text(Bytes bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
-inline void append(ByteBuffer& buffer, Bytes bytes) { buffer.insert(buffer.end(), bytes.begin(), bytes.end()); }
-inline void append(ByteBuffer& buffer, std::string_view text) { append(buffer, as_bytes(text)); }
+inline void append(ByteBuffer& buffer, Bytes bytes) {
+    buffer.insert(buffer.end(), bytes.begin(), bytes.end());
+}
+inline void append(ByteBuffer& buffer, std::string_view text) {
+    append(buffer, as_bytes(text));
+}
 
 /// Network byte order reads; the caller has checked that the bytes are there.
 inline uint16_t load_u16(const std::byte* at) {
@@ -102,7 +106,9 @@ public:
         out_.push_back(std::byte{value});
         return *this;
     }
-    Writer& u16(uint16_t value) { return u8(static_cast<uint8_t>(value >> 8)).u8(static_cast<uint8_t>(value)); }
+    Writer& u16(uint16_t value) {
+        return u8(static_cast<uint8_t>(value >> 8)).u8(static_cast<uint8_t>(value));
+    }
     Writer& u32(uint32_t value) {
         return u16(static_cast<uint16_t>(value >> 16)).u16(static_cast<uint16_t>(value));
     }

@@ -22,7 +22,8 @@ inline constexpr uint32_t postgres_server_message_collected_bytes_max = 65'536;
 inline constexpr uint32_t statement_classified_bytes_max = 262'144;
 /// What a session keeps of a statement so that it can be run again on another server.
 inline constexpr size_t statement_retained_bytes_max = 262'144;
-/// An extended-protocol batch is routed as a whole while its bytes fit here; a longer one goes to the primary.
+/// An extended-protocol batch is routed as a whole while its bytes fit here; a longer one goes to the
+/// primary.
 inline constexpr size_t batch_collected_bytes_max = 65'536;
 /// Prepared statements' texts and settings that one session may have replayed on other servers.
 inline constexpr size_t session_state_bytes_max = 16'777'216;
@@ -59,8 +60,10 @@ inline constexpr size_t read_chunk_bytes = 131'072;
 inline constexpr size_t write_queue_high_bytes = 262'144;
 inline constexpr size_t write_queue_low_bytes = 65'536;
 
-static_assert(batch_collected_bytes_max <= statement_retained_bytes_max, "a collected batch can be run again");
-static_assert(statement_classified_bytes_max <= statement_retained_bytes_max, "a classified read can be run again");
+static_assert(batch_collected_bytes_max <= statement_retained_bytes_max,
+              "a collected batch can be run again");
+static_assert(statement_classified_bytes_max <= statement_retained_bytes_max,
+              "a classified read can be run again");
 static_assert(write_queue_low_bytes < write_queue_high_bytes);
 
 /// A login's messages that wait for a password look-up or a server: beyond that the client is lying.
@@ -72,8 +75,8 @@ inline constexpr uint32_t postgres_sasl_message_bytes_max = 1'024;
 /// What a server may make of its SCRAM challenge: no real one comes near, and each byte is the server's word.
 inline constexpr size_t scram_nonce_bytes_max = 1'024;
 inline constexpr size_t scram_salt_bytes_max = 1'024;
-/// PBKDF2 rounds that a server or a stored verifier may ask for: about half a second of one core. PostgreSQL's
-/// default is 4,096.
+/// PBKDF2 rounds that a server or a stored verifier may ask for: about half a second of one core.
+/// PostgreSQL's default is 4,096.
 inline constexpr uint32_t scram_iterations_max = 1'000'000;
 
 }  // namespace holdfast::limits

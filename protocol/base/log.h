@@ -24,8 +24,8 @@ struct LogField {
     LogField(std::string_view n, bool v) : name(n), value(v) {}
     LogField(std::string_view n, double v) : name(n), value(v) {}
     template <typename T>
-        requires(std::is_integral_v<T> && !std::is_same_v<T, bool>)
-    LogField(std::string_view n, T v) : name(n), value(int64_t{0}) {
+    requires(std::is_integral_v<T> && !std::is_same_v<T, bool>) LogField(std::string_view n, T v)
+        : name(n), value(int64_t{0}) {
         if constexpr (std::is_signed_v<T>) {
             value = static_cast<int64_t>(v);
         } else {

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <openssl/crypto.h>
-
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include <openssl/crypto.h>
 
 namespace holdfast {
 

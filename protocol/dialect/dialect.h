@@ -51,7 +51,7 @@ enum class Step {
     derive_keys,    // run derive() off the loop; on_derived() follows
     cancel,         // the connection only carries a cancel request
     done,
-    failed,         // send `out`, close
+    failed,  // send `out`, close
 };
 struct Progress {
     size_t consumed;
@@ -90,9 +90,9 @@ struct ServerRefusal {
         credential,  // it asks for a proof that the proxy doesn't have
         broken,      // TLS or protocol trouble
     } kind = Kind::broken;
-    std::string code;     // SQLSTATE; empty: the server did not say
+    std::string code;  // SQLSTATE; empty: the server did not say
     std::string message;
-    ByteBuffer wire;      // the server's own error message, whole; empty: none
+    ByteBuffer wire;  // the server's own error message, whole; empty: none
 };
 
 /// The proxy's login at a server.
@@ -115,8 +115,12 @@ public:
 /// One of the (up to) two server connections that a session has at a time.
 enum class Slot : uint8_t { a = 0, b = 1 };
 inline constexpr size_t slot_count = 2;
-inline Slot other(Slot slot) { return slot == Slot::a ? Slot::b : Slot::a; }
-inline size_t index(Slot slot) { return static_cast<size_t>(slot); }
+inline Slot other(Slot slot) {
+    return slot == Slot::a ? Slot::b : Slot::a;
+}
+inline size_t index(Slot slot) {
+    return static_cast<size_t>(slot);
+}
 
 enum class Transaction : uint8_t { idle, active, failed };
 
@@ -130,7 +134,7 @@ struct UnitFacts {
     bool rerunnable = false;
     bool begins_read_only = false;  // opens a transaction that can live on a replica
     bool may_write = true;
-    bool commits = false;   // a COMMIT is in it: when it is lost, nobody knows whether that came true
+    bool commits = false;  // a COMMIT is in it: when it is lost, nobody knows whether that came true
     bool too_long = false;
     std::string_view text;  // for rules, learning: of the statement that decided; lives as long as the input
 };
@@ -155,15 +159,15 @@ struct Cut {
 /// What scanning a server's bytes came upon. The engine forwards `forward` bytes, drops the rest of
 /// `consumed`, acts, and scans on behind them.
 enum class ScanEvent : uint8_t {
-    none,         // all that can be consumed is
-    unit_done,    // the open unit's answer is complete (its end is in `forward`)
-    sync_done,    // the answer to synchronisation: complete
-    sync_failed,  // … with an error: detail() says which; the connection is in an unknown state
-    refused,      // a "read-only" refusal (not forwarded) of a unit that can be run again on the primary
-    conflict,     // a recovery conflict (not forwarded) of a unit that can be run again elsewhere
-    dying,        // the server announces its end (not forwarded)
-    role_changed, // the server reports another role: says_replica()
-    lying,        // what it sends makes no sense: detail(); the connection can't go on
+    none,          // all that can be consumed is
+    unit_done,     // the open unit's answer is complete (its end is in `forward`)
+    sync_done,     // the answer to synchronisation: complete
+    sync_failed,   // … with an error: detail() says which; the connection is in an unknown state
+    refused,       // a "read-only" refusal (not forwarded) of a unit that can be run again on the primary
+    conflict,      // a recovery conflict (not forwarded) of a unit that can be run again elsewhere
+    dying,         // the server announces its end (not forwarded)
+    role_changed,  // the server reports another role: says_replica()
+    lying,         // what it sends makes no sense: detail(); the connection can't go on
 };
 struct Scan {
     ScanEvent event = ScanEvent::none;
@@ -174,15 +178,15 @@ struct Scan {
 
 /// Why a unit failed in the proxy, and how the client shall see it.
 enum class Failure : uint8_t {
-    transaction_lost,    // 40001: the transaction is gone
-    outcome_unknown,     // 08007
+    transaction_lost,  // 40001: the transaction is gone
+    outcome_unknown,   // 08007
     result_broken_off,
-    state_lost,          // session state that can't be replayed is gone
-    no_primary,          // waited for `failover.wait`
-    no_server,           // no server for reads
-    server_refused,      // logging in at the server failed
-    sync_failed,         // session state could not be brought to the server
-    cancelled,           // by the user, while waiting
+    state_lost,      // session state that can't be replayed is gone
+    no_primary,      // waited for `failover.wait`
+    no_server,       // no server for reads
+    server_refused,  // logging in at the server failed
+    sync_failed,     // session state could not be brought to the server
+    cancelled,       // by the user, while waiting
 };
 struct FailureText {
     Failure failure;
@@ -195,11 +199,13 @@ struct FailureText {
 /// State that can't be moved to another server.
 struct Pins {
     bool temporary = false;
-    bool settings = false;       // changed in a way that could not be recorded
+    bool settings = false;  // changed in a way that could not be recorded
     uint32_t advisory_locks = 0;
     uint32_t held_cursors = 0;
     bool replication = false;
-    bool any() const { return temporary || settings || advisory_locks > 0 || held_cursors > 0 || replication; }
+    bool any() const {
+        return temporary || settings || advisory_locks > 0 || held_cursors > 0 || replication;
+    }
     /// Reads must see it too (temporary tables, settings).
     bool reads() const { return temporary || settings || replication; }
     std::string describe() const;  // "temporary tables, advisory locks"
@@ -219,8 +225,8 @@ public:
     /// Takes the cut of kind begin or go_on that cut() just returned as sent to `slot`. What must be sent
     /// before it there (a prepared statement that the connection lacks) is appended to `prefix`.
     virtual void accept(Bytes in, Slot slot, ByteBuffer& prefix) = 0;
-    virtual bool unit_open() const = 0;     // a unit was begun and its last request has not been seen
-    virtual size_t units_in_flight() const = 0;  // begun and not fully answered
+    virtual bool unit_open() const = 0;            // a unit was begun and its last request has not been seen
+    virtual size_t units_in_flight() const = 0;    // begun and not fully answered
     virtual const std::string& error() const = 0;  // after malformed
     /// Bytes for the client when a connection ends for a protocol error (a FATAL).
     virtual void append_fatal(std::string_view code, std::string_view message, ByteBuffer& out) = 0;
@@ -254,6 +260,8 @@ public:
     // --- losing and moving ----------------------------------------------------------------------------
     /// The connection of a slot is new (logged in, nothing of this session on it) …
     virtual void slot_opened(Slot slot, bool is_replica) = 0;
+    /// … or its server was promoted under it …
+    virtual void slot_promoted(Slot slot) = 0;
     /// … or gone: units in flight there stay in flight until fail_unit() or rerun_unit().
     virtual void slot_lost(Slot slot) = 0;
     /// Answers the oldest unit in flight with an error. When its last request has not come yet, what comes
@@ -329,7 +337,8 @@ public:
                                                               const ServerHandshakeOptions& options) = 0;
     /// `sources` is read at every classification; it outlives the conversation. `welcome` are the
     /// parameters that the client was told.
-    virtual std::unique_ptr<Conversation> conversation(const Identity& identity, const ClassifierSources& sources,
+    virtual std::unique_ptr<Conversation> conversation(const Identity& identity,
+                                                       const ClassifierSources& sources,
                                                        const Parameters& welcome) = 0;
     virtual std::unique_ptr<ResetTracker> reset_tracker() = 0;
     /// A credential made of a configured secret, for sessions whose login taught none.

@@ -10,7 +10,9 @@ namespace {
 constexpr std::string_view role_key = "set:role";
 constexpr std::string_view authorization_key = "set:session authorization";
 
-bool is_privileged(std::string_view key) { return key == role_key || key == authorization_key; }
+bool is_privileged(std::string_view key) {
+    return key == role_key || key == authorization_key;
+}
 
 std::string quoted(std::string_view identifier) {
     std::string text = "\"";
@@ -23,9 +25,13 @@ std::string quoted(std::string_view identifier) {
 
 }  // namespace
 
-void SessionLog::record(const sql::Effect& effect) { pending_.push_back({effect, {}, false}); }
+void SessionLog::record(const sql::Effect& effect) {
+    pending_.push_back({effect, {}, false});
+}
 
-void SessionLog::savepoint(std::string_view name) { pending_.push_back({{}, std::string(name), true}); }
+void SessionLog::savepoint(std::string_view name) {
+    pending_.push_back({{}, std::string(name), true});
+}
 
 void SessionLog::release(std::string_view name) {
     // The effects behind the mark now belong to the outer level; marks above it are gone with it.
@@ -53,7 +59,9 @@ void SessionLog::commit() {
     }
 }
 
-void SessionLog::rollback() { pending_.clear(); }
+void SessionLog::rollback() {
+    pending_.clear();
+}
 
 void SessionLog::record_now(const sql::Effect& effect) {
     using sql::EffectKind;
@@ -91,8 +99,8 @@ void SessionLog::record_now(const sql::Effect& effect) {
         case EffectKind::prepare: put("prepare:" + effect.key, effect.replay, Scope::everywhere); return;
         case EffectKind::deallocate: {
             const std::string key = "prepare:" + effect.key;
-            const auto known = std::find_if(entries_.begin(), entries_.end(),
-                                            [&](const Entry& e) { return e.key == key; });
+            const auto known =
+                std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.key == key; });
             if (known == entries_.end()) return;
             const uint64_t prepared_at = known->version;
             erase(key);
@@ -121,7 +129,8 @@ void SessionLog::record_now(const sql::Effect& effect) {
 }
 
 bool SessionLog::has_subscriptions() const {
-    return std::any_of(entries_.begin(), entries_.end(), [](const Entry& e) { return e.scope == Scope::primary; });
+    return std::any_of(entries_.begin(), entries_.end(),
+                       [](const Entry& e) { return e.scope == Scope::primary; });
 }
 
 void SessionLog::forget(uint64_t version) {

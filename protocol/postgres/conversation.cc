@@ -43,6 +43,11 @@ void Conversation::slot_opened(Slot slot, bool is_replica) {
     state.says_replica = is_replica;
 }
 
+void Conversation::slot_promoted(Slot slot) {
+    slots_[index(slot)].is_replica = false;
+    slots_[index(slot)].says_replica = false;
+}
+
 void Conversation::slot_lost(Slot slot) {
     SlotState& state = slots_[index(slot)];
     if (slot == active_) {
@@ -62,10 +67,16 @@ void Conversation::slot_lost(Slot slot) {
 bool Conversation::abandon_answer(Slot slot) {
     SlotState& state = slots_[index(slot)];
     if (unit_open() || state.body_left > 0) return false;
-    state.swallow_ready = static_cast<uint32_t>(units_.size());
-    // What it has prepared meanwhile is not known any more.
+    // Named statements that the answers to come would have made or closed are not known any more.
+    if (copy_both_ || (named_ && !named_->empty())) return false;
+    uint32_t readies = 0;
+    for (size_t i = 0; i < expected_.size(); ++i) {
+        const char type = expected_.at(i).type;
+        if (type == frontend::sync || type == frontend::query || type == frontend::function_call) ++readies;
+    }
+    state.swallow_ready = readies;
     ++state.generation;
-    return false == copy_both_;
+    return true;
 }
 
 bool Conversation::synchronise(Slot slot, ByteBuffer& out) {
@@ -81,7 +92,8 @@ bool Conversation::synchronise_for_rerun(Slot slot, ByteBuffer& out) {
 
 bool Conversation::ask_for_state(Slot slot, ByteBuffer& out) {
     SlotState& state = slots_[index(slot)];
-    if (state.synced == log_->version() && (state.is_replica || state.subscribed == log_->version())) return false;
+    if (state.synced == log_->version() && (state.is_replica || state.subscribed == log_->version()))
+        return false;
     sync_versions_.clear();
     uint32_t count = 0;
     const auto ask = [&](std::string_view sql, uint64_t version) {
@@ -138,8 +150,12 @@ void Conversation::forget_unsynchronisable() {
 }
 
 bool Conversation::append_reset(ByteBuffer& out) {
-    if (transaction_ != Transaction::idle || !units_.empty() || !expected_.empty() || is_replication_ || lost_) {
+    if (transaction_ != Transaction::idle || !units_.empty() || !expected_.empty() || is_replication_ ||
+        lost_) {
         return false;
+    }
+    for (const auto& state : slots_) {
+        if (state.swallow_ready > 0 || state.body_left > 0 || state.syncs_pending > 0) return false;
     }
     append_query(out, "DISCARD ALL");
     return true;

@@ -24,18 +24,18 @@ using dialect::Transaction;
 struct CutScratch {
     struct Request {
         char type;
-        size_t offset;  // of its type byte in the input
-        size_t size;    // with its header; of a streamed message: what is there of it
-        StatementRef statement;      // of parse, bind, describe (statement), execute
-        std::string_view name;       // prepared statement (parse, bind, describe, close) …
-        std::string_view portal;     // … or portal
-        bool names_portal = false;   // of describe and close
+        size_t offset;              // of its type byte in the input
+        size_t size;                // with its header; of a streamed message: what is there of it
+        StatementRef statement;     // of parse, bind, describe (statement), execute
+        std::string_view name;      // prepared statement (parse, bind, describe, close) …
+        std::string_view portal;    // … or portal
+        bool names_portal = false;  // of describe and close
     };
     std::vector<Request> requests;
-    sql::Classification query;     // of the simple query, when there is one
+    sql::Classification query;  // of the simple query, when there is one
     dialect::UnitFacts facts;
-    size_t size = 0;               // bytes of all requests
-    size_t stream_left = 0;        // bytes of the last request that have not arrived
+    size_t size = 0;         // bytes of all requests
+    size_t stream_left = 0;  // bytes of the last request that have not arrived
     bool ends_unit = false;
     bool flushes = false;
     bool has_execute = false;
@@ -77,6 +77,7 @@ public:
     std::string_view last_error_code() const override { return last_error_code_.data(); }
 
     void slot_opened(Slot slot, bool is_replica) override;
+    void slot_promoted(Slot slot) override;
     void slot_lost(Slot slot) override;
     void fail_unit(const dialect::FailureText& text, ByteBuffer& out) override;
     size_t refuse_unit(Bytes in, const dialect::FailureText& text, ByteBuffer& out) override;
@@ -102,50 +103,52 @@ private:
         char type = 0;  // the frontend message type; sync_query for synchronisation
         bool swallowed = false;
         bool describes_portal = false;
-        bool names_statement = false;     // parse, and close of a statement: undone when the server skips it
-        StatementRef statement;           // parse: the new one; execute: what runs
-        StatementRef previous;            // parse, close: what the name meant before
-        std::string name;                 // parse, close
-        StatementRef was_present;         // parse, close: what the connection had under the name before
+        bool names_statement = false;  // parse, and close of a statement: undone when the server skips it
+        StatementRef statement;        // parse: the new one; execute: what runs
+        StatementRef previous;         // parse, close: what the name meant before
+        std::string name;              // parse, close
+        StatementRef was_present;      // parse, close: what the connection had under the name before
     };
     struct Unit {
-        bool ended = false;           // its last request was accepted
+        bool ended = false;  // its last request was accepted
         bool rerunnable = false;
         bool is_rollback = false;     // nothing but a ROLLBACK
         bool rows_delivered = false;  // more than heads (ParseComplete, RowDescription, …) went to the client
         bool had_error = false;
-        bool server_skips = false;    // after an error: until the Sync, the server ignores what comes
+        bool server_skips = false;  // after an error: until the Sync, the server ignores what comes
         bool may_write = true;
         bool needs_primary = false;
         bool commits = false;
+        bool begins = false;  // a transaction
         uint32_t heads_delivered = 0;
         uint32_t heads_to_swallow = 0;
         uint32_t next_statement = 0;  // of `query`
-        std::unique_ptr<std::vector<sql::Statement>> query;  // only when some statement has an effect or control
+        std::unique_ptr<std::vector<sql::Statement>>
+            query;  // only when some statement has an effect or control
     };
     struct NamedStatement {
-        StatementRef meant;                              // what the client knows it as; null: closed
-        std::array<StatementRef, slot_count> present;    // what each slot's connection has under the name
-        std::array<uint32_t, slot_count> generation{};   // of the slot, when `present` was true
+        StatementRef meant;                             // what the client knows it as; null: closed
+        std::array<StatementRef, slot_count> present;   // what each slot's connection has under the name
+        std::array<uint32_t, slot_count> generation{};  // of the slot, when `present` was true
     };
     struct SlotState {
-        uint32_t generation = 0;      // grows with each new connection
-        uint32_t swallow_ready = 0;   // ReadyForQuerys of an abandoned answer still to come
+        uint32_t generation = 0;     // grows with each new connection
+        uint32_t swallow_ready = 0;  // ReadyForQuerys of an abandoned answer still to come
         uint32_t syncs_pending = 0;
         bool is_open = false;
         bool is_replica = false;
         std::optional<bool> says_replica;
         bool body_is_dropped = false;
-        size_t body_left = 0;          // of a long message that is streamed
-        uint64_t synced = 0;           // the log's version that the connection has, of settings …
-        uint64_t subscribed = 0;       // … and of subscriptions
-        uint64_t sync_target = 0;      // what a synchronisation under way will bring it to
-        uint64_t sync_failed_at = 0;   // the log version of the entry that the server refused; 0: none
+        size_t body_left = 0;         // of a long message that is streamed
+        uint64_t synced = 0;          // the log's version that the connection has, of settings …
+        uint64_t subscribed = 0;      // … and of subscriptions
+        uint64_t sync_target = 0;     // what a synchronisation under way will bring it to
+        uint64_t sync_failed_at = 0;  // the log version of the entry that the server refused; 0: none
     };
     struct LostTransaction {
         dialect::FailureText text;
         bool reported = false;
-        bool over = false;   // ended within the batch being answered
+        bool over = false;  // ended within the batch being answered
     };
 
     // conversation.cc
@@ -211,18 +214,18 @@ private:
     std::array<SlotState, slot_count> slots_;
     Slot active_ = Slot::a;  // the slot that units_ and expected_ concern
     Transaction transaction_ = Transaction::idle;
-    bool copy_in_ = false;      // the server takes copy data: its Syncs and Flushes are not requests
+    bool copy_in_ = false;  // the server takes copy data: its Syncs and Flushes are not requests
     bool copy_both_ = false;
     bool corrects_ = true;
-    bool skipping_ = false;     // an error was sent for a batch whose Sync has not come
+    bool skipping_ = false;  // an error was sent for a batch whose Sync has not come
     bool stream_dropped_ = false;
     bool standard_strings_ = true;
     bool encoding_is_safe_ = true;
     bool wants_read_only_ = false;
     bool is_replication_ = false;
     std::array<char, 6> last_error_code_{};
-    size_t padding_ = 0;        // what the client still expects of a long message whose server is gone
-    size_t stream_left_ = 0;    // of a long request whose head was accepted
+    size_t padding_ = 0;      // what the client still expects of a long message whose server is gone
+    size_t stream_left_ = 0;  // of a long request whose head was accepted
     dialect::Pins pins_;
     NamedStatement unnamed_;
     StatementRef unnamed_portal_;

@@ -75,8 +75,9 @@ void Conversation::drop_front_unit() {
     Ring<Expected> dropped;
     while (!expected_.empty()) {
         const Expected& front = expected_.front();
-        const bool ends = !front.swallowed && (front.type == frontend::sync || front.type == frontend::query ||
-                                               front.type == frontend::function_call);
+        const bool ends =
+            !front.swallowed && (front.type == frontend::sync || front.type == frontend::query ||
+                                 front.type == frontend::function_call);
         dropped.push(std::move(expected_.front()));
         expected_.pop();
         if (ends && units_.front().ended) break;
@@ -121,7 +122,8 @@ size_t Conversation::refuse_unit(Bytes, const dialect::FailureText& text, ByteBu
 }
 
 bool Conversation::answer_rollback(ByteBuffer& out) {
-    if (units_.size() != 1 || !units_.front().is_rollback || !units_.front().ended || units_.front().had_error) {
+    if (units_.size() != 1 || !units_.front().is_rollback || !units_.front().ended ||
+        units_.front().had_error) {
         return false;
     }
     while (!expected_.empty()) {
@@ -228,7 +230,8 @@ void Conversation::append_lost_error(ByteBuffer& out) {
 
 Conversation::LostAnswer Conversation::answer_lost_query(std::string_view text, ByteBuffer& out) {
     sql::Classification& query = scratch_.query;
-    sql::classify(sql::Dialect::postgres, text.substr(0, limits::statement_classified_bytes_max), context(false), query);
+    sql::classify(sql::Dialect::postgres, text.substr(0, limits::statement_classified_bytes_max),
+                  context(false), query);
     if (query.statement_count == 0) {
         append_message(out, backend::empty_query_response);
         append_ready_for_query(out, status_byte());
@@ -283,7 +286,8 @@ void Conversation::answer_lost_request(char type, Bytes body, ByteBuffer& out) {
         case frontend::describe: {
             const bool is_portal = reader.u8() == 'P';
             const std::string_view name = reader.text();
-            if (!ends_transaction(control_of(is_portal ? portal_statement(name) : meaning(name)))) return refuse();
+            if (!ends_transaction(control_of(is_portal ? portal_statement(name) : meaning(name))))
+                return refuse();
             if (!is_portal) MessageWriter(out, backend::parameter_description).u16(0);
             append_message(out, backend::no_data);
             return;

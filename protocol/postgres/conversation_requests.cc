@@ -107,7 +107,8 @@ Cut Conversation::cut(Bytes in, bool insist, ByteBuffer& out) {
     if (lost_) return answer_lost(in, out);
 
     const size_t total = size_t{length} + 1;
-    const bool is_copy = type == frontend::copy_data || type == frontend::copy_done || type == frontend::copy_fail;
+    const bool is_copy =
+        type == frontend::copy_data || type == frontend::copy_done || type == frontend::copy_fail;
     if (is_copy || (copy_in_ && (type == frontend::sync || type == frontend::flush))) {
         return cut_copy_data(in, type, total);
     }
@@ -164,9 +165,11 @@ Cut Conversation::cut_copy_data(Bytes in, char type, size_t total) {
         return {wanted ? CutKind::stream : CutKind::drop, size};
     }
     size_t size = 0;
-    while (in.size() - size >= message_header_bytes && std::to_integer<char>(in[size]) == frontend::copy_data) {
+    while (in.size() - size >= message_header_bytes &&
+           std::to_integer<char>(in[size]) == frontend::copy_data) {
         const uint32_t length = load_u32(in.data() + size + 1);
-        if (length < 4 || length - 4 > limits::postgres_message_bytes_max) break;  // the next cut says what is wrong
+        if (length < 4 || length - 4 > limits::postgres_message_bytes_max)
+            break;  // the next cut says what is wrong
         const size_t message = size_t{length} + 1;
         if (in.size() - size < message) {
             stream_left_ = message - (in.size() - size);
@@ -352,7 +355,8 @@ void Conversation::merge_facts(const sql::Classification& classes, const Stateme
         if (each.executes_prepared) {
             const StatementRef prepared = meaning(each.name);
             const Destination inner = prepared ? prepared->classes.destination : Destination::primary;
-            harmless = prepared && prepared->classes.statement_count == 1 && is_harmless(prepared->classes.statements[0]);
+            harmless = prepared && prepared->classes.statement_count == 1 &&
+                       is_harmless(prepared->classes.statements[0]);
             if (inner == Destination::primary || destination == Destination::transaction) {
                 destination = inner;
                 reason = prepared ? prepared->classes.reason : sql::Reason::cursor;
@@ -369,9 +373,10 @@ void Conversation::merge_facts(const sql::Classification& classes, const Stateme
         facts.rerunnable = false;
         facts.may_write = true;
     }
-    const bool decides = destination == Destination::primary
-                             ? facts.destination != Destination::primary
-                             : destination == Destination::replica && facts.destination == Destination::transaction;
+    const bool decides =
+        destination == Destination::primary
+            ? facts.destination != Destination::primary
+            : destination == Destination::replica && facts.destination == Destination::transaction;
     if (decides || (facts.reason == sql::Reason::empty && facts.destination == destination)) {
         facts.destination = destination;
         facts.reason = reason;
@@ -474,12 +479,15 @@ void Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
             }
         }
     }
+    unit.begins = unit.begins ||
+                  (only && (only->control == Control::begin || only->control == Control::begin_read_only));
     unit.is_rollback = executes == 1 && only && only->control == Control::rollback;
 
     insert_missing(slot, false, prefix);
     expect_requests(slot, false);
     // While the server ignores everything up to the Sync, a Query does not end the unit.
-    if (scratch_.ends_unit) unit.ended = !unit.server_skips || scratch_.requests.back().type == frontend::sync;
+    if (scratch_.ends_unit)
+        unit.ended = !unit.server_skips || scratch_.requests.back().type == frontend::sync;
     if (unit.ended) unit.server_skips = false;
     stream_left_ = scratch_.stream_left;
     stream_dropped_ = false;
@@ -487,7 +495,8 @@ void Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
     const sql::Classification& query = scratch_.query;
     if (scratch_.requests.back().type == frontend::query && (query.has_effects || query.has_control)) {
         unit.query = std::make_unique<std::vector<sql::Statement>>(
-            query.statements.begin(), query.statements.begin() + static_cast<std::ptrdiff_t>(query.statement_count));
+            query.statements.begin(),
+            query.statements.begin() + static_cast<std::ptrdiff_t>(query.statement_count));
     }
     // Settings changed somewhere in a text that was not read can't be replayed.
     const auto& last = scratch_.requests.back();
@@ -510,10 +519,12 @@ void Conversation::insert_missing(Slot slot, bool rerun, ByteBuffer& prefix) {
     };
     for (size_t i = 0; i < scratch_.requests.size(); ++i) {
         const auto& request = scratch_.requests[i];
-        const bool uses = request.type == frontend::bind || (request.type == frontend::describe && !request.names_portal);
+        const bool uses =
+            request.type == frontend::bind || (request.type == frontend::describe && !request.names_portal);
         if (uses || request.type == frontend::parse) {
             NamedStatement* entry = find_named(request.name);
-            if (!entry || (is_present(*entry, slot) && entry->meant == entry->present[index(slot)] && uses)) continue;
+            if (!entry || (is_present(*entry, slot) && entry->meant == entry->present[index(slot)] && uses))
+                continue;
             if (named_before(i, request.name)) continue;
             if (request.type == frontend::parse) {
                 if (is_present(*entry, slot) && (!entry->meant || rerun)) {
@@ -524,8 +535,8 @@ void Conversation::insert_missing(Slot slot, bool rerun, ByteBuffer& prefix) {
             if (is_present(*entry, slot)) insert_close(slot, request.name, *entry, prefix);
             if (entry->meant) insert_parse(slot, request.name, *entry, prefix);
         } else if (request.type == frontend::query) {
-            // EXECUTE or DEALLOCATE of a statement that was prepared by the protocol, perhaps on another server:
-            // prepared here by a batch of its own.
+            // EXECUTE or DEALLOCATE of a statement that was prepared by the protocol, perhaps on another
+            // server: prepared here by a batch of its own.
             const size_t before = prefix.size();
             for (uint32_t s = 0; s < scratch_.query.statement_count; ++s) {
                 insert_named_by(scratch_.query.statements[s], slot, prefix);
@@ -546,7 +557,8 @@ void Conversation::insert_missing(Slot slot, bool rerun, ByteBuffer& prefix) {
 void Conversation::insert_named_by(const sql::Statement& statement, Slot slot, ByteBuffer& prefix) {
     const auto insert = [&](std::string_view name) {
         NamedStatement* entry = find_named(name);
-        if (!name.empty() && entry && entry->meant && !is_present(*entry, slot)) insert_parse(slot, name, *entry, prefix);
+        if (!name.empty() && entry && entry->meant && !is_present(*entry, slot))
+            insert_parse(slot, name, *entry, prefix);
     };
     if (statement.executes_prepared) insert(statement.name);
     for (const auto& effect : statement.effects) {
@@ -581,7 +593,8 @@ void Conversation::expect_requests(Slot slot, bool rerun) {
     for (auto& request : scratch_.requests) {
         Unit& unit = units_.back();
         if (unit.server_skips && !rerun) {
-            if (request.type == frontend::sync) expected_.push({frontend::sync, false, false, false, {}, {}, {}, {}});
+            if (request.type == frontend::sync)
+                expected_.push({frontend::sync, false, false, false, {}, {}, {}, {}});
             continue;
         }
         Expected expected;
@@ -602,7 +615,8 @@ void Conversation::expect_requests(Slot slot, bool rerun) {
                 if (request.portal.empty()) {
                     unnamed_portal_ = request.statement;
                 } else {
-                    if (!portals_) portals_ = std::make_unique<std::unordered_map<std::string, StatementRef>>();
+                    if (!portals_)
+                        portals_ = std::make_unique<std::unordered_map<std::string, StatementRef>>();
                     (*portals_)[std::string(request.portal)] = request.statement;
                 }
                 break;

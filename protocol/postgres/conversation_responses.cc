@@ -44,7 +44,8 @@ bool is_standby_refusal(std::string_view code, std::string_view message) {
 }
 
 bool is_recovery_conflict(std::string_view code, std::string_view message) {
-    return (code == "40001" || code == "40P01") && message.find("conflict with recovery") != std::string_view::npos;
+    return (code == "40001" || code == "40P01") &&
+           message.find("conflict with recovery") != std::string_view::npos;
 }
 
 /// Encodings whose second bytes can look like quotes or backslashes.
@@ -66,7 +67,8 @@ bool is_safe_encoding(std::string_view name) {
 uint32_t rows_of(std::string_view tag) {
     const size_t space = tag.rfind(' ');
     uint32_t rows = 1;
-    if (space != std::string_view::npos) std::from_chars(tag.data() + space + 1, tag.data() + tag.size(), rows);
+    if (space != std::string_view::npos)
+        std::from_chars(tag.data() + space + 1, tag.data() + tag.size(), rows);
     return rows;
 }
 
@@ -125,9 +127,10 @@ Scan Conversation::scan(Slot slot, Bytes in) {
         const size_t there = in.size() - at;
 
         const bool is_row = type == backend::data_row || type == backend::copy_data;
-        const bool plain = is_row && slot == active_ && !expected_.empty() && !expected_.front().swallowed &&
-                           state.swallow_ready == 0 &&
-                           (expected_.front().type == frontend::query || expected_.front().type == frontend::execute);
+        const bool plain =
+            is_row && slot == active_ && !expected_.empty() && !expected_.front().swallowed &&
+            state.swallow_ready == 0 &&
+            (expected_.front().type == frontend::query || expected_.front().type == frontend::execute);
         if (plain) {
             // Rows: hop from head to head.
             size_t end = at;
@@ -148,14 +151,16 @@ Scan Conversation::scan(Slot slot, Bytes in) {
         const bool whole = there >= total;
         if (!whole) {
             const bool stream = is_understood(type)
-                                    ? type == backend::error_response && there >= limits::postgres_server_message_collected_bytes_max
+                                    ? type == backend::error_response &&
+                                          there >= limits::postgres_server_message_collected_bytes_max
                                     : total > limits::result_message_whole_bytes_max;
             if (is_understood(type) && type != backend::error_response && type != backend::notice_response &&
                 total > limits::postgres_server_message_collected_bytes_max) {
                 lying(scan, "a message far too long for its kind");
                 return scan;
             }
-            if (!stream && !(type == backend::notice_response && there >= limits::postgres_server_message_collected_bytes_max)) {
+            if (!stream && !(type == backend::notice_response &&
+                             there >= limits::postgres_server_message_collected_bytes_max)) {
                 scan.wanted = total;
                 break;
             }
@@ -199,8 +204,8 @@ Conversation::Verdict Conversation::handle(Slot slot, char type, Bytes body, Sca
     if (slot != active_ || expected_.empty()) return lying(scan, "an answer that nobody asked for");
 
     const Expected& expected = expected_.front();
-    const bool runs = expected.type == frontend::execute || expected.type == frontend::query ||
-                      expected.type == sync_query;
+    const bool runs =
+        expected.type == frontend::execute || expected.type == frontend::query || expected.type == sync_query;
     const bool swallowed = expected.swallowed;
     switch (type) {
         case backend::parse_complete: return head(frontend::parse, scan);
@@ -239,7 +244,8 @@ Conversation::Verdict Conversation::handle(Slot slot, char type, Bytes body, Sca
             if (expected.type == frontend::execute) expected_.pop();
             break;
         case backend::function_call_response:
-            if (expected.type != frontend::function_call) return lying(scan, "an unasked FunctionCallResponse");
+            if (expected.type != frontend::function_call)
+                return lying(scan, "an unasked FunctionCallResponse");
             break;
         case backend::ready_for_query: return handle_ready(slot, body, scan);
         default: return lying(scan, "a message of an unknown kind");
@@ -373,8 +379,8 @@ Conversation::Verdict Conversation::handle_error(Slot slot, Bytes body, Scan& sc
         return Verdict::drop;
     }
     const bool is_refusal = is_standby_refusal(code, message);
-    if ((is_refusal || is_recovery_conflict(code, message)) && state.is_replica &&
-        corrects_ && transaction_ == Transaction::idle && !wants_read_only_ && rerunnable()) {
+    if ((is_refusal || is_recovery_conflict(code, message)) && state.is_replica && corrects_ &&
+        transaction_ == Transaction::idle && !wants_read_only_ && rerunnable()) {
         scan.event = is_refusal ? ScanEvent::refused : ScanEvent::conflict;
         return Verdict::drop;
     }
@@ -409,6 +415,15 @@ void Conversation::drop_to_sync() {
     }
     // Undone backwards, so that a name gets the meaning it had first.
     for (size_t i = dropped.size(); i-- > 0;) undo(dropped.at(i));
+    // Queries that were dropped ended units of their own: all of them are one batch now, up to the Sync.
+    for (size_t i = 0; i < dropped.size() && units_.size() > 1; ++i) {
+        const Expected& each = dropped.at(i);
+        if (each.swallowed || (each.type != frontend::query && each.type != frontend::function_call))
+            continue;
+        units_.front().ended = units_.at(1).ended;
+        units_.front().rerunnable = false;
+        units_.erase(1);
+    }
     if (expected_.empty() && !units_.empty()) {
         units_.front().server_skips = true;
         units_.front().ended = false;
@@ -507,7 +522,9 @@ void Conversation::apply_effect(const sql::Effect& effect, std::string_view tag)
             break;
         case EffectKind::cursor_close_all: pins_.held_cursors = 0; break;
         case EffectKind::advisory_lock: pins_.advisory_locks += rows_of(tag); break;
-        case EffectKind::advisory_unlock: pins_.advisory_locks -= std::min(pins_.advisory_locks, rows_of(tag)); break;
+        case EffectKind::advisory_unlock:
+            pins_.advisory_locks -= std::min(pins_.advisory_locks, rows_of(tag));
+            break;
         case EffectKind::advisory_unlock_all: pins_.advisory_locks = 0; break;
         case EffectKind::prepare: {
             if (!log_) log_ = std::make_unique<dialect::SessionLog>();
@@ -586,7 +603,9 @@ Conversation::Verdict Conversation::handle_ready(Slot slot, Bytes body, Scan& sc
 
 void Conversation::finish_unit(char status) {
     Unit& unit = units_.front();
-    transaction_ = status == 'I' ? Transaction::idle : status == 'T' ? Transaction::active : Transaction::failed;
+    transaction_ = status == 'I'   ? Transaction::idle
+                   : status == 'T' ? Transaction::active
+                                   : Transaction::failed;
     copy_in_ = false;
     if (!unit.had_error) last_error_code_[0] = 0;
     if (transaction_ == Transaction::idle) {
@@ -604,8 +623,9 @@ void Conversation::finish_unit(char status) {
     }
     if (log_) {
         SlotState& state = slots_[index(active_)];
+        // Subscriptions are the connection's only if it had all earlier ones: it was synchronised before.
+        if (!state.is_replica && state.subscribed == state.synced) state.subscribed = log_->version();
         state.synced = log_->version();
-        if (!state.is_replica) state.subscribed = log_->version();
         if (log_->bytes() > limits::session_state_bytes_max) pins_.settings = true;
     }
     units_.pop();
@@ -632,7 +652,15 @@ void Conversation::forbid_rerun() {
 }
 
 bool Conversation::may_have_committed() const {
-    return !units_.empty() && (units_.at(0).commits || (transaction_ == Transaction::idle && units_.at(0).may_write));
+    if (units_.empty()) return false;
+    const Unit& oldest = units_.at(0);
+    if (oldest.commits || (transaction_ == Transaction::idle && oldest.may_write)) return true;
+    // Part of a transaction whose COMMIT is on the wire behind it: who runs it again may run it twice.
+    if (transaction_ == Transaction::idle && !oldest.begins) return false;
+    for (size_t i = 1; i < units_.size(); ++i) {
+        if (units_.at(i).commits) return true;
+    }
+    return false;
 }
 
 }  // namespace holdfast::postgres

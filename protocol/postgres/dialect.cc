@@ -59,7 +59,8 @@ public:
         const auto outcome = login_.on_bytes(in, out);
         return {outcome.consumed, to_step(outcome.step)};
     }
-    Step on_secured(std::string_view alpn, Bytes end_point, std::string_view common_name, ByteBuffer& out) override {
+    Step on_secured(std::string_view alpn, Bytes end_point, std::string_view common_name,
+                    ByteBuffer& out) override {
         return to_step(login_.on_secured(alpn, end_point, common_name, out));
     }
     Step on_secret(std::optional<dialect::StoredRole> role, ByteBuffer& out) override {
@@ -113,8 +114,12 @@ public:
         const auto outcome = login_->on_bytes(in, out);
         return {outcome.consumed, to_step(outcome.step)};
     }
-    Step on_secured(Bytes end_point, ByteBuffer& out) override { return to_step(login_->on_secured(end_point, out)); }
-    void derive() override { keys_ = derive_scram_keys(password_.reveal(), login_->salt(), login_->iterations()); }
+    Step on_secured(Bytes end_point, ByteBuffer& out) override {
+        return to_step(login_->on_secured(end_point, out));
+    }
+    void derive() override {
+        keys_ = derive_scram_keys(password_.reveal(), login_->salt(), login_->iterations());
+    }
     Step on_derived(ByteBuffer& out) override { return to_step(login_->on_keys(keys_, out)); }
     const dialect::Parameters& parameters() const override { return login_->parameters(); }
     Bytes cancel_key() const override { return login_->cancel_key(); }
@@ -165,19 +170,23 @@ public:
             if (!*message) break;
             consumed += (*message)->total_bytes();
             switch ((*message)->type) {
-                case backend::command_complete:
+                case backend::command_complete: discarded_ = true; break;
                 case backend::parameter_status:
                 case backend::notice_response:
                 case backend::notification_response: break;
                 case backend::ready_for_query: {
-                    const bool idle = (*message)->body.size() == 1 && std::to_integer<char>((*message)->body[0]) == 'I';
-                    return idle && consumed == in.size() ? State::clean : State::spoilt;
+                    const bool idle =
+                        (*message)->body.size() == 1 && std::to_integer<char>((*message)->body[0]) == 'I';
+                    return idle && discarded_ && consumed == in.size() ? State::clean : State::spoilt;
                 }
                 default: return State::spoilt;
             }
         }
         return State::waiting;
     }
+
+private:
+    bool discarded_ = false;
 };
 
 }  // namespace
@@ -216,15 +225,17 @@ std::unique_ptr<dialect::ServerHandshake> PostgresDialect::server_handshake(
     return std::make_unique<ServerSide>(std::move(login));
 }
 
-std::unique_ptr<dialect::Conversation> PostgresDialect::conversation(const dialect::Identity& identity,
-                                                                     const dialect::ClassifierSources& sources,
-                                                                     const dialect::Parameters& welcome) {
+std::unique_ptr<dialect::Conversation> PostgresDialect::conversation(
+    const dialect::Identity& identity, const dialect::ClassifierSources& sources,
+    const dialect::Parameters& welcome) {
     auto& cache = caches_[&sources];
     if (!cache) cache = std::make_unique<StatementCache>(sources);
     return std::make_unique<Conversation>(identity, *cache, scratch_, welcome);
 }
 
-std::unique_ptr<dialect::ResetTracker> PostgresDialect::reset_tracker() { return std::make_unique<DiscardTracker>(); }
+std::unique_ptr<dialect::ResetTracker> PostgresDialect::reset_tracker() {
+    return std::make_unique<DiscardTracker>();
+}
 
 std::shared_ptr<const dialect::Credential> PostgresDialect::credential(const dialect::StoredRole& role) {
     postgres::Credential proof;
@@ -240,7 +251,9 @@ void PostgresDialect::present_parameters(dialect::Parameters& parameters, bool a
     }
 }
 
-void PostgresDialect::append_cancel(Bytes key, ByteBuffer& out) const { append_cancel_request(out, key); }
+void PostgresDialect::append_cancel(Bytes key, ByteBuffer& out) const {
+    append_cancel_request(out, key);
+}
 
 bool PostgresDialect::parse_cancel_key(Bytes key, uint32_t& process_id, Bytes& secret) const {
     if (key.size() < cancel_key_bytes_min) return false;

@@ -25,9 +25,10 @@ public:
     explicit PostgresDialect(Surroundings surroundings);
     ~PostgresDialect() override;
 
-    std::unique_ptr<dialect::ClientHandshake> client_handshake(const dialect::ClientHandshakeOptions& options) override;
-    std::unique_ptr<dialect::ServerHandshake> server_handshake(const dialect::Identity& identity,
-                                                               const dialect::ServerHandshakeOptions& options) override;
+    std::unique_ptr<dialect::ClientHandshake> client_handshake(
+        const dialect::ClientHandshakeOptions& options) override;
+    std::unique_ptr<dialect::ServerHandshake> server_handshake(
+        const dialect::Identity& identity, const dialect::ServerHandshakeOptions& options) override;
     std::unique_ptr<dialect::Conversation> conversation(const dialect::Identity& identity,
                                                         const dialect::ClassifierSources& sources,
                                                         const dialect::Parameters& welcome) override;

@@ -16,7 +16,8 @@
 #include "protocol/base/secret.h"
 
 /// Both sides of a PostgreSQL login, as state machines without sockets: bytes in, bytes and a step out.
-/// spec    PostgreSQL documentation, "Message Flow: Start-up", "SASL Authentication", "SSL Session Encryption"
+/// spec    PostgreSQL documentation, "Message Flow: Start-up", "SASL Authentication", "SSL Session
+/// Encryption"
 namespace holdfast::postgres {
 
 /// What proves a role to a server. Learned from the client's own login, or made from a configured password.
@@ -33,9 +34,9 @@ struct Credential {
 
 /// What is stored of a role: how the client must prove itself.
 struct RoleSecret {
-    Secret password;        // plain text (from the configuration)
-    Secret scram_verifier;  // SCRAM-SHA-256$…
-    Secret md5_hash;        // md5…
+    Secret password;                     // plain text (from the configuration)
+    Secret scram_verifier;               // SCRAM-SHA-256$…
+    Secret md5_hash;                     // md5…
     std::optional<int64_t> valid_until;  // seconds since 1970; a login after it fails like a wrong password
     bool can_login = true;
 };
@@ -71,12 +72,13 @@ struct ClientLoginOptions {
 enum class LoginStep {
     need_bytes,     // give more input when there is some
     start_tls,      // send `out`, then begin TLS as a server; then on_secured()
-    start_tls_now,  // the client began TLS directly: hand *all* unconsumed bytes to the TLS engine; then on_secured()
+    start_tls_now,  // the client began TLS directly: hand *all* unconsumed bytes to the TLS engine; then
+                    // on_secured()
     need_secret,    // look up startup().user; then on_secret()
     cancel,         // a CancelRequest: cancel_key(); close without an answer
-    done,           // authenticated; nothing of AuthenticationOk has been sent yet (the engine sends it together
-                    // with the ParameterStatuses)
-    failed,         // send `out` (an ErrorResponse), close; error() says why, for the log
+    done,    // authenticated; nothing of AuthenticationOk has been sent yet (the engine sends it together
+             // with the ParameterStatuses)
+    failed,  // send `out` (an ErrorResponse), close; error() says why, for the log
 };
 
 /// The proxy's side of a client's login. One per connection; dies when the session is ready.
@@ -97,17 +99,18 @@ public:
     /// TLS is up. `alpn` is empty when none was negotiated (direct TLS requires "postgresql");
     /// `end_point` is the tls-server-end-point hash of our own certificate; `client_common_name` that of the
     /// verified client certificate.
-    LoginStep on_secured(std::string_view alpn, Bytes end_point, std::string_view client_common_name, ByteBuffer& out);
+    LoginStep on_secured(std::string_view alpn, Bytes end_point, std::string_view client_common_name,
+                         ByteBuffer& out);
     /// The result of the look-up; nullopt: no such role (goes on with a mock challenge, as PostgreSQL does).
     LoginStep on_secret(std::optional<RoleSecret> secret, ByteBuffer& out);
     /// The look-up itself failed: an ErrorResponse that says so, not "wrong password".
     LoginStep on_secret_unavailable(std::string_view why, ByteBuffer& out);
 
     const Startup& startup() const;
-    Bytes cancel_key() const;             // after LoginStep::cancel: process id and secret, as sent
-    Credential take_credential();         // after LoginStep::done: what the login taught (empty for trust, cert)
-    const std::string& error() const;     // after LoginStep::failed: for the log; no secrets
-    bool is_password_failure() const;     // the failure is a wrong password or user, not a broken protocol
+    Bytes cancel_key() const;          // after LoginStep::cancel: process id and secret, as sent
+    Credential take_credential();      // after LoginStep::done: what the login taught (empty for trust, cert)
+    const std::string& error() const;  // after LoginStep::failed: for the log; no secrets
+    bool is_password_failure() const;  // the failure is a wrong password or user, not a broken protocol
 
 private:
     struct State;
@@ -123,31 +126,32 @@ struct ServerLoginOptions {
     std::vector<std::pair<std::string, std::string>> parameters;  // sent as they are
     Credential credential;
     enum class Tls { never, if_offered, required } tls = Tls::if_offered;
-    bool tls_direct = false;   // TLS has to be started before anything is sent
+    bool tls_direct = false;  // TLS has to be started before anything is sent
     bool refuse_plain_password_without_tls = true;
-    uint32_t protocol_minor = 0;   // 2: ask for protocol 3.2 (long cancel keys)
+    uint32_t protocol_minor = 0;  // 2: ask for protocol 3.2 (long cancel keys)
     std::function<void(std::byte*, size_t)> random;
 };
 
 enum class ServerLoginStep {
     need_bytes,
-    start_tls,   // send `out` first; then begin TLS as a client; then on_secured()
-    derive_keys, // run derive_scram_keys(password, salt(), iterations()) off the loop; then on_keys()
-    done,        // ready for queries
-    failed,      // failure() says why; close
+    start_tls,    // send `out` first; then begin TLS as a client; then on_secured()
+    derive_keys,  // run derive_scram_keys(password, salt(), iterations()) off the loop; then on_keys()
+    done,         // ready for queries
+    failed,       // failure() says why; close
 };
 
 /// Why a server did not let us in.
 struct ServerLoginFailure {
     enum class Kind {
-        refused,    // the server sent an ErrorResponse
-        protocol,   // what it sent makes no sense
-        tls,        // it does not offer what we require
-        credential, // it asked for a proof that we can't give
+        refused,     // the server sent an ErrorResponse
+        protocol,    // what it sent makes no sense
+        tls,         // it does not offer what we require
+        credential,  // it asked for a proof that we can't give
     } kind = Kind::protocol;
-    std::string message;       // with what to do
-    std::string sqlstate;      // of the ErrorResponse, when there was one
-    ByteBuffer error_response; // the whole message (with its header), to pass on to a client that is logging in
+    std::string message;   // with what to do
+    std::string sqlstate;  // of the ErrorResponse, when there was one
+    ByteBuffer
+        error_response;  // the whole message (with its header), to pass on to a client that is logging in
 };
 
 /// The proxy's login at a server: every password method of PostgreSQL 13-18 (trust, password, md5,
@@ -173,7 +177,8 @@ public:
     uint32_t iterations() const;
     ServerLoginStep on_keys(const ScramKeys& keys, ByteBuffer& out);
 
-    /// After done. The values of ParameterStatus in the server's order; the cancel key (process id and secret).
+    /// After done. The values of ParameterStatus in the server's order; the cancel key (process id and
+    /// secret).
     const std::vector<std::pair<std::string, std::string>>& parameters() const;
     Bytes cancel_key() const;
     uint32_t protocol_minor() const;

@@ -7,7 +7,8 @@
 namespace holdfast::postgres {
 
 StatementRef StatementCache::intern(std::string_view body, const sql::Context& context) {
-    const bool is_plain = context.standard_conforming_strings && context.encoding_is_safe && !context.truncated;
+    const bool is_plain =
+        context.standard_conforming_strings && context.encoding_is_safe && !context.truncated;
     if (is_plain) {
         if (const auto found = by_body_.find(body); found != by_body_.end()) {
             Statement& statement = *found->second;
@@ -21,7 +22,8 @@ StatementRef StatementCache::intern(std::string_view body, const sql::Context& c
     made->too_long = context.truncated;
     classify(*made, context);
     if (is_plain) {
-        if (by_body_.size() >= limits::statement_cache_entries_max || bytes_ > limits::statement_cache_bytes_max) {
+        if (by_body_.size() >= limits::statement_cache_entries_max ||
+            bytes_ > limits::statement_cache_bytes_max) {
             sweep();
             // All of them in use: this one is not shared, which costs a session its own copy and no more.
             if (by_body_.size() >= limits::statement_cache_entries_max / 2) return made;

@@ -16,7 +16,7 @@ namespace holdfast::postgres {
 /// that prepare the same text; immutable once made, but for a new classification when the function catalog
 /// has changed.
 struct Statement : Counted {
-    std::string body;      // the Parse message's body behind the name: text, NUL, parameter types
+    std::string body;  // the Parse message's body behind the name: text, NUL, parameter types
     size_t text_bytes = 0;
     sql::Classification classes;
     uint64_t functions_version = 0;

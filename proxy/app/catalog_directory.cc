@@ -19,7 +19,8 @@ struct CatalogDirectory::Functions final : sql::FunctionCatalog {
 };
 
 CatalogDirectory::CatalogDirectory(const config::Cluster& cluster, const std::vector<config::User>& users,
-                                   health::EventLoop& loop, Log& log, std::function<const health::View&()> view)
+                                   health::EventLoop& loop, Log& log,
+                                   std::function<const health::View&()> view)
     : loop_(loop), has_service_(cluster.service.has_value()), catalogs_(cluster, loop, log, std::move(view)) {
     for (const auto& user : users) {
         if (user.cluster.empty() || user.cluster == cluster.name) users_.push_back(user);
@@ -48,11 +49,14 @@ void CatalogDirectory::find_role(const std::string& user, OnRole on_done) {
     });
 }
 
-void CatalogDirectory::forget_role(const std::string& user) { catalogs_.forget(user); }
+void CatalogDirectory::forget_role(const std::string& user) {
+    catalogs_.forget(user);
+}
 
 const dialect::ClassifierSources& CatalogDirectory::sources(const std::string& database) {
     // A name that no database has costs an entry: beyond the bound all share one that knows no function.
-    const bool is_full = functions_.size() >= health::PostgresDirectory::databases_max && !functions_.contains(database);
+    const bool is_full =
+        functions_.size() >= health::PostgresDirectory::databases_max && !functions_.contains(database);
     auto& entry = functions_[is_full ? std::string() : database];
     if (!entry) {
         entry = std::make_unique<Functions>();
@@ -64,12 +68,14 @@ const dialect::ClassifierSources& CatalogDirectory::sources(const std::string& d
 }
 
 void CatalogDirectory::refresh(Functions& functions) {
-    catalogs_.find_functions(functions.database, [&functions](health::PostgresDirectory::FunctionAnswer answer) {
-        if (!answer || functions.list == *answer) return;
-        functions.list = *answer;
-        ++functions.sources.functions_version;
-    });
-    functions.timer = loop_.after(health::PostgresDirectory::functions_fresh, [this, &functions] { refresh(functions); });
+    catalogs_.find_functions(functions.database,
+                             [&functions](health::PostgresDirectory::FunctionAnswer answer) {
+                                 if (!answer || functions.list == *answer) return;
+                                 functions.list = *answer;
+                                 ++functions.sources.functions_version;
+                             });
+    functions.timer =
+        loop_.after(health::PostgresDirectory::functions_fresh, [this, &functions] { refresh(functions); });
 }
 
 }  // namespace holdfast::app

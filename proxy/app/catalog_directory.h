@@ -16,8 +16,8 @@ namespace holdfast::app {
 /// the servers' catalogs.
 class CatalogDirectory final : public engine::Directory {
 public:
-    CatalogDirectory(const config::Cluster& cluster, const std::vector<config::User>& users, health::EventLoop& loop,
-                     Log& log, std::function<const health::View&()> view);
+    CatalogDirectory(const config::Cluster& cluster, const std::vector<config::User>& users,
+                     health::EventLoop& loop, Log& log, std::function<const health::View&()> view);
     ~CatalogDirectory() override;
 
     void find_role(const std::string& user, OnRole on_done) override;

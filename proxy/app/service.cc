@@ -23,7 +23,8 @@ namespace {
 
 /// A cluster without a service account is probed with the first account of its own whose password is known:
 /// any account can tell a primary from a replica. Look-ups of other roles stay impossible.
-config::Cluster with_probing_account(const config::Cluster& cluster, const config::Settings& settings, Log& log) {
+config::Cluster with_probing_account(const config::Cluster& cluster, const config::Settings& settings,
+                                     Log& log) {
     config::Cluster probed = cluster;
     if (probed.service) return probed;
     for (const auto& user : settings.users) {
@@ -37,7 +38,8 @@ config::Cluster with_probing_account(const config::Cluster& cluster, const confi
 
 }  // namespace
 
-Service::Service(loop::Loop& loop, Log& log, admin::PrometheusMetrics& metrics, const config::Settings& settings)
+Service::Service(loop::Loop& loop, Log& log, admin::PrometheusMetrics& metrics,
+                 const config::Settings& settings)
     : loop_(loop), log_(log), settings_(settings), engine_(loop, log, settings.proxy) {
     metrics.set_client_limit(settings.proxy.max_clients);
     for (const auto& each : settings.clusters) {
@@ -46,7 +48,8 @@ Service::Service(loop::Loop& loop, Log& log, admin::PrometheusMetrics& metrics, 
         added.settings = std::make_shared<const config::Cluster>(each);
         const config::Cluster probed = with_probing_account(each, settings, log);
         added.monitor = std::make_unique<health::Monitor>(
-            probed, loop.events(), std::make_unique<health::PostgresProber>(probed, loop.events()), log, [&added](const health::View& view) {
+            probed, loop.events(), std::make_unique<health::PostgresProber>(probed, loop.events()), log,
+            [&added](const health::View& view) {
                 if (added.cluster) added.cluster->on_view(view);
             });
         added.directory = std::make_unique<CatalogDirectory>(
@@ -56,8 +59,8 @@ Service::Service(loop::Loop& loop, Log& log, admin::PrometheusMetrics& metrics, 
         surroundings.random = [&loop](std::byte* out, size_t size) { loop.random(out, size); };
         surroundings.unix_seconds = [&loop] { return loop.unix_seconds(); };
         added.cluster = &engine_.add_cluster(
-            {added.settings, std::make_unique<postgres::PostgresDialect>(std::move(surroundings)), *added.directory,
-             metrics.cluster(*added.settings),
+            {added.settings, std::make_unique<postgres::PostgresDialect>(std::move(surroundings)),
+             *added.directory, metrics.cluster(*added.settings),
              [&added](ServerId server, health::Hint what) { added.monitor->hint(server, what); }});
         clusters_.push_back(std::move(service));
     }
@@ -80,7 +83,8 @@ Status Service::open_listeners(ClusterService& service) {
     for (const auto& listener : service.settings->listeners) {
         auto tls = loop::make_server_tls(listener.tls);
         if (!tls) {
-            return Error{tls.error().code, "cluster." + service.settings->name + ".listener: " + tls.error().message};
+            return Error{tls.error().code,
+                         "cluster." + service.settings->name + ".listener: " + tls.error().message};
         }
         auto access = std::make_shared<AccessList>(listener.allow);
         engine::Entrance& entrance = engine_.add_entrance(*service.cluster, listener);
@@ -95,7 +99,8 @@ Status Service::open_listeners(ClusterService& service) {
                     return engine_.accept(entrance, std::move(link), std::move(who));
                 });
             if (!opened) return opened.error();
-            log_.info("listening", {{"cluster", service.settings->name}, {"address", loop::to_text(endpoint)}});
+            log_.info("listening",
+                      {{"cluster", service.settings->name}, {"address", loop::to_text(endpoint)}});
             listeners_.push_back(*std::move(opened));
         }
     }

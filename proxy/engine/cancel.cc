@@ -7,7 +7,8 @@
 
 namespace holdfast::engine {
 
-CancelSender::CancelSender(Cluster& cluster, ByteBuffer request) : cluster_(cluster), request_(std::move(request)) {}
+CancelSender::CancelSender(Cluster& cluster, ByteBuffer request)
+    : cluster_(cluster), request_(std::move(request)) {}
 
 void CancelSender::send(Cluster& cluster, ServerId server, ByteBuffer request) {
     std::shared_ptr<CancelSender> sender(new CancelSender(cluster, std::move(request)));
@@ -23,7 +24,9 @@ void CancelSender::send(Cluster& cluster, ServerId server, ByteBuffer request) {
                                             });
 }
 
-void CancelSender::on_ended(LinkEnd, std::string_view) { finish(); }
+void CancelSender::on_ended(LinkEnd, std::string_view) {
+    finish();
+}
 
 void CancelSender::finish() {
     limit_.reset();

@@ -46,7 +46,8 @@ void Cluster::on_view(const health::View& view) {
     for (size_t i = 0; i < view.servers.size() && i < view_.servers.size(); ++i) {
         const auto& before = view_.servers[i];
         const auto& after = view.servers[i];
-        eligibility_changed |= before.state != after.state || before.role != after.role || before.readable != after.readable;
+        eligibility_changed |=
+            before.state != after.state || before.role != after.role || before.readable != after.readable;
     }
     if (view_.primary && !view.primary && !outage_began_) outage_began_ = world_.now();
     view_ = view;
@@ -63,7 +64,9 @@ void Cluster::on_view(const health::View& view) {
     if (!waiting_.empty()) wake_waiting();
 }
 
-void Cluster::enrol(Session& session) { sessions_.emplace(session.id(), &session); }
+void Cluster::enrol(Session& session) {
+    sessions_.emplace(session.id(), &session);
+}
 
 void Cluster::strike(Session& session) {
     stop_waiting(session);
@@ -76,10 +79,13 @@ Session* Cluster::find(SessionId id) const {
 }
 
 void Cluster::wait_for_news(Session& session) {
-    if (std::find(waiting_.begin(), waiting_.end(), session.id()) == waiting_.end()) waiting_.push_back(session.id());
+    if (std::find(waiting_.begin(), waiting_.end(), session.id()) == waiting_.end())
+        waiting_.push_back(session.id());
 }
 
-void Cluster::stop_waiting(Session& session) { std::erase(waiting_, session.id()); }
+void Cluster::stop_waiting(Session& session) {
+    std::erase(waiting_, session.id());
+}
 
 void Cluster::wake_waiting() {
     for (const SessionId id : std::exchange(waiting_, {})) {
@@ -120,12 +126,14 @@ std::shared_ptr<const dialect::Parameters> Cluster::intern_parameters(const dial
     return made;
 }
 
-std::shared_ptr<const dialect::Parameters> Cluster::remembered_parameters(const SharedIdentity& identity) const {
+std::shared_ptr<const dialect::Parameters> Cluster::remembered_parameters(
+    const SharedIdentity& identity) const {
     const auto found = remembered_.find(identity.number);
     return found != remembered_.end() ? found->second : remembered_any_;
 }
 
-void Cluster::remember_parameters(const SharedIdentity& identity, std::shared_ptr<const dialect::Parameters> parameters) {
+void Cluster::remember_parameters(const SharedIdentity& identity,
+                                  std::shared_ptr<const dialect::Parameters> parameters) {
     if (!remembered_any_) remembered_any_ = parameters;
     remembered_[identity.number] = std::move(parameters);
 }
@@ -161,7 +169,9 @@ void Cluster::give_back(std::unique_ptr<ServerConnection> connection, Bytes rese
     cleaned.reset(dialect().reset_tracker(), reset);
 }
 
-void Cluster::connection_begun(const ServerConnection& connection) { ++open_[key_of(connection)]; }
+void Cluster::connection_begun(const ServerConnection& connection) {
+    ++open_[key_of(connection)];
+}
 
 void Cluster::connection_gone(const ServerConnection& connection) {
     const auto found = open_.find(key_of(connection));
@@ -204,7 +214,8 @@ void Cluster::discard(ServerConnection& connection) {
 /// Closes what was idle for too long, now and again while there is anything idle.
 void Cluster::sweep_idle() {
     if (sweep_timer_ || idle_.empty()) return;
-    const Duration period = std::max<Duration>(settings().pool.idle_timeout / 4, std::chrono::milliseconds(100));
+    const Duration period =
+        std::max<Duration>(settings().pool.idle_timeout / 4, std::chrono::milliseconds(100));
     sweep_timer_ = world_.after(period, [this] {
         sweep_timer_.reset();
         const TimePoint now = world_.now();

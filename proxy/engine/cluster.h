@@ -62,7 +62,7 @@ public:
     // Sessions: they enrol themselves.
     void enrol(Session& session);
     void strike(Session& session);
-    void wait_for_news(Session& session);     // called by held sessions; woken once
+    void wait_for_news(Session& session);  // called by held sessions; woken once
     void stop_waiting(Session& session);
     void wake_waiting();
     size_t sessions() const { return sessions_.size(); }
@@ -72,7 +72,8 @@ public:
     std::shared_ptr<const dialect::Parameters> intern_parameters(const dialect::Parameters& parameters);
     /// What clients are told at login while no server can be asked; nullptr: no server has been seen.
     std::shared_ptr<const dialect::Parameters> remembered_parameters(const SharedIdentity& identity) const;
-    void remember_parameters(const SharedIdentity& identity, std::shared_ptr<const dialect::Parameters> parameters);
+    void remember_parameters(const SharedIdentity& identity,
+                             std::shared_ptr<const dialect::Parameters> parameters);
 
     // Server connections and their pool.
     /// An idle connection of this identity, ready for use; nullptr: none.

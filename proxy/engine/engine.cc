@@ -4,7 +4,8 @@
 
 namespace holdfast::engine {
 
-Engine::Engine(World& world, Log& log, const config::Proxy& settings) : world_(world), log_(log), settings_(settings) {}
+Engine::Engine(World& world, Log& log, const config::Proxy& settings)
+    : world_(world), log_(log), settings_(settings) {}
 
 Engine::~Engine() {
     close_all();
@@ -27,7 +28,8 @@ LinkOwner* Engine::accept(Entrance& entrance, std::unique_ptr<Link> link, Peer p
     // The process id that clients see is 31 bits of this: skip those in use after it has wrapped.
     do {
         ++next_id_;
-    } while (process_id(SessionId{next_id_}) == 0 || by_process_id_.contains(process_id(SessionId{next_id_})));
+    } while (process_id(SessionId{next_id_}) == 0 ||
+             by_process_id_.contains(process_id(SessionId{next_id_})));
     const SessionId id{next_id_};
     if (entrance.settings.role == config::ListenerRole::tcp) {
         if (!peer.is_allowed || shutting_down_ || sessions() >= settings_.max_clients) return nullptr;
@@ -87,7 +89,8 @@ void Engine::shut_down(std::function<void()> on_empty) {
         if (session->is_idle()) idle.push_back(session.get());
     }
     for (Session* session : idle) {
-        session->close_with(CloseReason::shutdown, "57P01", "terminating connection: the proxy is shutting down");
+        session->close_with(CloseReason::shutdown, "57P01",
+                            "terminating connection: the proxy is shutting down");
     }
     world_.defer([this] { check_empty(); });
 }
@@ -96,7 +99,8 @@ void Engine::close_all() {
     std::vector<Session*> all;
     for (auto& [id, session] : sessions_) all.push_back(session.get());
     for (Session* session : all) {
-        session->close_with(CloseReason::shutdown, "57P01", "terminating connection: the proxy is shutting down");
+        session->close_with(CloseReason::shutdown, "57P01",
+                            "terminating connection: the proxy is shutting down");
     }
     std::vector<TcpRelay*> relays;
     for (auto& [id, relay] : relays_) relays.push_back(relay.get());

@@ -16,9 +16,9 @@ inline constexpr int target_count = 3;
 
 /// Why it went there: the classifier's reason, or one of routing's own.
 enum class RouteReason : uint8_t {
-    classified,        // the classifier's reason says it
-    in_transaction,    // its transaction is there
-    pinned,            // session state that can't move is there
+    classified,      // the classifier's reason says it
+    in_transaction,  // its transaction is there
+    pinned,          // session state that can't move is there
     rule,
     listener_role,
     learned,           // refused by a replica before
@@ -26,23 +26,23 @@ enum class RouteReason : uint8_t {
     lag,               // every replica lags
     no_replica,
     oversize,
-    consistency,       // routing.consistency = "primary", or primary_reads
+    consistency,  // routing.consistency = "primary", or primary_reads
 };
 inline constexpr int route_reason_count = 11;
 std::string_view to_string(RouteReason reason);
 
 /// Why a client's session ended.
 enum class CloseReason : uint8_t {
-    client_left,       // Terminate, or an orderly end of stream
-    client_lost,       // reset
+    client_left,  // Terminate, or an orderly end of stream
+    client_lost,  // reset
     protocol_error,
-    login_failed,      // wrong user or password
-    login_refused,     // limits, access rules, TLS required, a server's refusal
+    login_failed,   // wrong user or password
+    login_refused,  // limits, access rules, TLS required, a server's refusal
     login_timeout,
     tls_failed,
-    cancel_request,    // the connection carried a cancel request only
+    cancel_request,  // the connection carried a cancel request only
     shutdown,
-    limit,             // a configured limit on an established session
+    limit,  // a configured limit on an established session
     internal,
 };
 inline constexpr int close_reason_count = 11;
@@ -61,7 +61,7 @@ enum class LossOutcome : uint8_t {
     transaction_lost,  // 40001
     outcome_unknown,   // 08007
     result_broken_off,
-    state_lost,        // pinned session state
+    state_lost,  // pinned session state
 };
 inline constexpr int loss_outcome_count = 6;
 std::string_view to_string(LossOutcome outcome);
@@ -91,8 +91,9 @@ public:
     virtual void server_connection_closed(ServerId server) = 0;
     virtual void statement(Target target, RouteReason route, sql::Reason classified) = 0;
     virtual void statement_done(Target target, Duration total) = 0;
-    virtual void statement_error(std::string_view sqlstate) = 0;      // labelled by its class (first two characters)
-    virtual void corrected(ServerId server) = 0;                      // refused by a replica, run on the primary
+    virtual void statement_error(
+        std::string_view sqlstate) = 0;           // labelled by its class (first two characters)
+    virtual void corrected(ServerId server) = 0;  // refused by a replica, run on the primary
     virtual void hold_began() = 0;
     virtual void hold_ended(HoldOutcome outcome, Duration held) = 0;
     virtual void loss(LossOutcome outcome) = 0;

@@ -11,24 +11,27 @@ namespace {
 using dialect::Transaction;
 using sql::Destination;
 
-Route to_primary(const health::View& view, RouteReason reason) { return {Target::primary, reason, false, !view.primary}; }
+Route to_primary(const health::View& view, RouteReason reason) {
+    return {Target::primary, reason, false, !view.primary};
+}
 
 /// Reads that any fresh enough replica may take; what else when none can.
 Route route_read(const RouteState& state, const health::View& view, const config::Routing& policy) {
     if (policy.consistency == config::Consistency::primary) return to_primary(view, RouteReason::consistency);
     if (state.learned) return to_primary(view, RouteReason::learned);
     const bool session_consistency = policy.consistency == config::Consistency::session;
-    if (session_consistency && state.waits_for_own_write) return to_primary(view, RouteReason::read_your_writes);
+    if (session_consistency && state.waits_for_own_write)
+        return to_primary(view, RouteReason::read_your_writes);
 
     const Position required = session_consistency ? state.required : Position{};
     const auto readable = [&](const health::ServerView& s) { return may_read_from(s, required); };
-    if (std::any_of(view.servers.begin(), view.servers.end(), readable)) return {Target::replica, RouteReason::classified};
+    if (std::any_of(view.servers.begin(), view.servers.end(), readable))
+        return {Target::replica, RouteReason::classified};
 
     const bool some_readable =
         std::any_of(view.servers.begin(), view.servers.end(), [](const auto& s) { return s.readable; });
-    const bool some_lag = std::any_of(view.servers.begin(), view.servers.end(), [](const auto& s) {
-        return s.state == health::ServerState::lagging;
-    });
+    const bool some_lag = std::any_of(view.servers.begin(), view.servers.end(),
+                                      [](const auto& s) { return s.state == health::ServerState::lagging; });
     const RouteReason reason = some_readable ? RouteReason::read_your_writes
                                : some_lag    ? RouteReason::lag
                                              : RouteReason::no_replica;
@@ -44,7 +47,9 @@ bool matches_all(const std::regex& pattern, std::string_view text) {
     return std::regex_match(text.begin(), text.end(), pattern);
 }
 /// std::regex goes deeper with every character it matches: only so much of a text is looked at.
-std::string_view matched_part(std::string_view text) { return text.substr(0, limits::rule_text_bytes_max); }
+std::string_view matched_part(std::string_view text) {
+    return text.substr(0, limits::rule_text_bytes_max);
+}
 bool matches_part(const std::regex& pattern, std::string_view text) {
     return std::regex_search(text.begin(), text.end(), pattern);
 }
@@ -54,7 +59,8 @@ bool matches_part(const std::regex& pattern, std::string_view text) {
 Route route(const dialect::UnitFacts& facts, const RouteState& state, const health::View& view,
             const config::Routing& policy) {
     if (state.transaction != Transaction::idle) {
-        return {state.transaction_on_replica ? Target::replica : Target::primary, RouteReason::in_transaction, true};
+        return {state.transaction_on_replica ? Target::replica : Target::primary, RouteReason::in_transaction,
+                true};
     }
     switch (state.listener) {
         case config::ListenerRole::primary:
@@ -96,7 +102,8 @@ bool may_read_from(const health::ServerView& server, const Position& required) {
 
 std::optional<ServerId> choose_replica(const health::View& view, const std::vector<config::Server>& servers,
                                        const std::vector<uint32_t>& loads, const Position& required,
-                                       config::Balance balance, uint64_t turn, std::optional<ServerId> avoid) {
+                                       config::Balance balance, uint64_t turn,
+                                       std::optional<ServerId> avoid) {
     std::vector<size_t> able;
     for (size_t i = 0; i < view.servers.size() && i < servers.size(); ++i) {
         if (may_read_from(view.servers[i], required) && servers[i].weight > 0) able.push_back(i);
@@ -143,13 +150,15 @@ RuleSet::RuleSet(const std::vector<config::Rule>& rules) {
     }
 }
 
-std::optional<config::RuleTarget> RuleSet::match(const dialect::Identity& identity, std::string_view sql) const {
+std::optional<config::RuleTarget> RuleSet::match(const dialect::Identity& identity,
+                                                 std::string_view sql) const {
     std::optional<std::string> normalised;
     std::optional<std::string> comments;
     for (const auto& rule : rules_) {
         if (rule.user && !matches_all(*rule.user, identity.user)) continue;
         if (rule.database && !matches_all(*rule.database, identity.database)) continue;
-        if (rule.application_name && !matches_all(*rule.application_name, identity.application_name)) continue;
+        if (rule.application_name && !matches_all(*rule.application_name, identity.application_name))
+            continue;
         if (rule.sql) {
             if (!normalised) normalised = sql::normalise(sql::Dialect::postgres, sql);
             if (!matches_part(*rule.sql, matched_part(*normalised))) continue;

@@ -21,7 +21,7 @@ struct RouteState {
     config::ListenerRole listener = config::ListenerRole::automatic;
     dialect::Transaction transaction = dialect::Transaction::idle;
     bool transaction_on_replica = false;
-    bool pinned = false;              // reads must stay with the state that can't move
+    bool pinned = false;  // reads must stay with the state that can't move
     bool has_primary_connection = false;
     std::optional<ServerId> replica;  // where the session's replica connection is
     std::optional<config::RuleTarget> rule;

@@ -11,7 +11,10 @@ using dialect::Step;
 
 ServerConnection::ServerConnection(Cluster& cluster, ServerId server, IdentityRef identity,
                                    std::shared_ptr<const dialect::Credential> credential)
-    : cluster_(cluster), credential_(std::move(credential)), identity_(std::move(identity)), server_(server) {}
+    : cluster_(cluster),
+      credential_(std::move(credential)),
+      identity_(std::move(identity)),
+      server_(server) {}
 
 ServerConnection::~ServerConnection() {
     if (counted_) cluster_.metrics().server_connection_closed(server_);
@@ -24,11 +27,13 @@ void ServerConnection::start(ServerConnectionUser& user) {
     since_ = cluster_.world().now();
     begun_ = true;
     cluster_.connection_begun(*this);
-    attempt_ = cluster_.world().connect(cluster_.server(server_).address, cluster_.settings(), *this,
-                                        [this](Result<std::unique_ptr<Link>> link) { connected(std::move(link)); });
+    attempt_ =
+        cluster_.world().connect(cluster_.server(server_).address, cluster_.settings(), *this,
+                                 [this](Result<std::unique_ptr<Link>> link) { connected(std::move(link)); });
 }
 
 void ServerConnection::connected(Result<std::unique_ptr<Link>> link) {
+    if (state_ != State::connecting) return;
     attempt_.reset();
     if (!link) {
         ConnectFailure failure;
@@ -105,13 +110,13 @@ void ServerConnection::derive_keys() {
             (*held)->derive();
             held->reset();
         },
-                             [this, weak] {
-                                 if (weak.expired()) return;
-                                 ByteBuffer& out = cluster_.scratch();
-                                 out.clear();
-                                 link_->resume(Pause::login);
-                                 step(handshake_->on_derived(out));
-                             });
+        [this, weak] {
+            if (weak.expired() || state_ != State::logging_in) return;
+            ByteBuffer& out = cluster_.scratch();
+            out.clear();
+            link_->resume(Pause::login);
+            step(handshake_->on_derived(out));
+        });
 }
 
 void ServerConnection::finish_login() {
@@ -133,7 +138,7 @@ void ServerConnection::fail(ConnectFailure failure) {
     handshake_.reset();
     state_ = State::ended;
     cluster_.metrics().server_connect(server_, failure.result, cluster_.world().now() - since_);
-    user_->on_server_failed(*this, failure);
+    if (user_) user_->on_server_failed(*this, failure);
 }
 
 size_t ServerConnection::on_bytes(Bytes bytes) {
@@ -195,6 +200,7 @@ void ServerConnection::on_writable() {
 }
 
 void ServerConnection::on_secured() {
+    if (state_ != State::logging_in || !handshake_) return;
     ByteBuffer& out = cluster_.scratch();
     out.clear();
     const TlsFacts* facts = link_->tls();
@@ -207,8 +213,10 @@ void ServerConnection::on_ended(LinkEnd end, std::string_view detail) {
         case State::connecting:
         case State::logging_in: {
             ConnectFailure failure;
-            failure.result = end == LinkEnd::tls_failed ? ServerConnectResult::tls : ServerConnectResult::unreachable;
-            failure.refusal.message = std::string("the connection ended during the login: ") + std::string(detail);
+            failure.result =
+                end == LinkEnd::tls_failed ? ServerConnectResult::tls : ServerConnectResult::unreachable;
+            failure.refusal.message =
+                std::string("the connection ended during the login: ") + std::string(detail);
             fail(std::move(failure));
             return;
         }

@@ -75,6 +75,7 @@ public:
     void retire() {
         user_ = nullptr;
         state_ = State::ended;
+        attempt_.reset();  // it may be due in this very turn
     }
     TimePoint idle_since() const { return since_; }
 

@@ -1,8 +1,8 @@
 #include "proxy/engine/session.h"
 
-#include <openssl/crypto.h>
-
 #include <utility>
+
+#include <openssl/crypto.h>
 
 #include "protocol/base/limits.h"
 #include "proxy/engine/engine.h"
@@ -41,7 +41,9 @@ void Session::adopt(std::unique_ptr<Link> link) {
     }
 }
 
-TimePoint Session::now() const { return engine_.world().now(); }
+TimePoint Session::now() const {
+    return engine_.world().now();
+}
 
 bool Session::is_idle() const {
     if (phase_ == Phase::login || phase_ == Phase::opening || phase_ == Phase::held) return true;
@@ -62,10 +64,13 @@ void Session::cancel() {
             moving_ = false;
             end_hold(HoldOutcome::cancelled);
             cancelled_ = false;
+            if (conversation_->synchronising(active_)) drop_slot(active_);
             ByteBuffer& out = engine_.out();
             out.clear();
             while (conversation_->units_in_flight() > 0) {
-                conversation_->fail_unit({dialect::Failure::cancelled, "canceling statement due to user request", {}, {}, {}}, out);
+                conversation_->fail_unit(
+                    {dialect::Failure::cancelled, "canceling statement due to user request", {}, {}, {}},
+                    out);
             }
             bytes_to_client_ += out.size();
             link_->write(out);
@@ -102,6 +107,7 @@ void Session::set_client_state() {
 }
 
 void Session::on_writable() {
+    if (link_) link_->resume(Pause::peer_is_slow);
     for (auto& slot : slots_) {
         if (slot && slot->link()) slot->link()->resume(Pause::peer_is_slow);
     }
@@ -134,6 +140,8 @@ void Session::close(CloseReason reason, std::string_view detail) {
     phase_ = Phase::closing;
     close_reason_ = reason;
     timer_.reset();
+    patience_timer_.reset();
+    stall_timer_.reset();
     retry_timer_.reset();
     cluster_.strike(*this);
     cluster_.metrics().client_state_left(client_state_);
@@ -142,14 +150,24 @@ void Session::close(CloseReason reason, std::string_view detail) {
     if (reason != CloseReason::cancel_request) {
         const bool failed = reason == CloseReason::login_failed || reason == CloseReason::protocol_error ||
                             reason == CloseReason::internal;
-        const auto lived = std::chrono::duration_cast<std::chrono::milliseconds>(now() - accepted_at_).count();
-        const std::string_view user = identity_ ? std::string_view(identity_->identity.user) : std::string_view();
-        const std::string_view database = identity_ ? std::string_view(identity_->identity.database) : std::string_view();
-        const std::initializer_list<LogField> fields = {
-            {"cluster", cluster_.settings().name}, {"session", id_}, {"client", peer_}, {"user", user},
-            {"database", database}, {"reason", to_string(reason)}, {"end", end_code(reason)}, {"lived_ms", lived},
-            {"statements", statements_}, {"bytes_in", bytes_from_client_}, {"bytes_out", bytes_to_client_},
-            {"detail", detail}};
+        const auto lived =
+            std::chrono::duration_cast<std::chrono::milliseconds>(now() - accepted_at_).count();
+        const std::string_view user =
+            identity_ ? std::string_view(identity_->identity.user) : std::string_view();
+        const std::string_view database =
+            identity_ ? std::string_view(identity_->identity.database) : std::string_view();
+        const std::initializer_list<LogField> fields = {{"cluster", cluster_.settings().name},
+                                                        {"session", id_},
+                                                        {"client", peer_},
+                                                        {"user", user},
+                                                        {"database", database},
+                                                        {"reason", to_string(reason)},
+                                                        {"end", end_code(reason)},
+                                                        {"lived_ms", lived},
+                                                        {"statements", statements_},
+                                                        {"bytes_in", bytes_from_client_},
+                                                        {"bytes_out", bytes_to_client_},
+                                                        {"detail", detail}};
         Log& log = engine_.log();
         const LogLevel level = failed ? LogLevel::warn : LogLevel::info;
         if (log.enabled(level)) log.write(level, "session_closed", fields);

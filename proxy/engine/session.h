@@ -24,9 +24,9 @@ struct Entrance {
 
 /// Who is at the other end of a client connection.
 struct Peer {
-    std::string text;     // for the log
-    bool is_local = false;  // a Unix socket
-    bool is_allowed = true; // by the listener's `allow`
+    std::string text;        // for the log
+    bool is_local = false;   // a Unix socket
+    bool is_allowed = true;  // by the listener's `allow`
 };
 
 /// One client, from accept to its end. Owned by the engine's table and buried at the end of the loop's turn.
@@ -117,6 +117,8 @@ private:
     void wake();
     void end_hold(HoldOutcome outcome);
     void hold_expired();
+    void watch_stall();
+    void subscribe();
     dialect::FailureText hold_failure() const;
 
     // session_loss.cc
@@ -130,7 +132,9 @@ private:
     void pad_client();
     std::string server_name(Slot slot) const;
 
-    Slot slot_for(Target target) const { return target == Target::primary ? primary_slot_ : dialect::other(primary_slot_); }
+    Slot slot_for(Target target) const {
+        return target == Target::primary ? primary_slot_ : dialect::other(primary_slot_);
+    }
     ServerConnection* connection(Slot slot) const { return slots_[dialect::index(slot)].get(); }
     bool slot_of(const ServerConnection& connection, Slot& slot) const;
     bool busy() const { return conversation_ && conversation_->units_in_flight() > 0; }
@@ -147,41 +151,44 @@ private:
     std::shared_ptr<const dialect::Credential> credential_;
     IdentityRef identity_;
     std::array<std::unique_ptr<ServerConnection>, dialect::slot_count> slots_;
-    std::unique_ptr<Timer> timer_;        // login, hold or patience: one at a time
+    std::unique_ptr<Timer> timer_;  // login or hold
+    std::unique_ptr<Timer> patience_timer_;
+    std::unique_ptr<Timer> stall_timer_;  // requests in flight on a primary that does not answer
     std::unique_ptr<Timer> retry_timer_;
     ByteBuffer retained_;                 // of the units in flight, while they can be run again …
     std::vector<size_t> retained_sizes_;  // … and how much of it belongs to each of them
     std::string cancel_secret_;
-    std::string lost_state_;              // what the client is yet to be told of: "temporary tables"; empty: nothing
+    std::string lost_state_;  // what the client is yet to be told of: "temporary tables"; empty: nothing
     std::string peer_;
     TimePoint accepted_at_;
     TimePoint unit_began_at_{};
     TimePoint held_since_{};
-    TimePoint last_write_at_{};           // zero: none, or `required_` is known to hold it
+    TimePoint last_write_at_{};  // zero: none, or `required_` is known to hold it
     TimePoint replica_chosen_at_{};
     Position required_;
     uint64_t bytes_from_client_ = 0;
     uint64_t bytes_to_client_ = 0;
     uint64_t statements_ = 0;
     Slot primary_slot_ = Slot::a;
-    Slot active_ = Slot::a;               // where the units in flight are
+    Slot active_ = Slot::a;  // where the units in flight are
     Phase phase_ = Phase::login;
     CloseReason close_reason_ = CloseReason::client_left;
     ClientState client_state_ = ClientState::login;
     bool is_local_ = false;
     bool is_allowed_ = true;
-    bool insist_ = false;                 // a batch that came in part is taken as it is
+    bool insist_ = false;  // a batch that came in part is taken as it is
     bool patient_ = false;
-    bool retained_whole_ = false;         // `retained_` holds all of the units in flight
-    bool moving_ = false;                 // units in flight wait to be run again on another server
+    bool retained_whole_ = false;  // `retained_` holds all of the units in flight
+    bool moving_ = false;          // units in flight wait to be run again on another server
     bool move_to_primary_ = false;
-    bool wrote_ = false;                  // the unit or transaction under way may have written
-    bool expired_ = false;                // the unit that waits is to be refused: waited too long …
-    bool cancelled_ = false;              // … or cancelled by its user
-    bool stalled_ = false;                // requests in flight on a primary that does not answer
+    bool wrote_ = false;               // the unit or transaction under way may have written
+    bool expired_ = false;             // the unit that waits is to be refused: waited too long …
+    bool cancelled_ = false;           // … or cancelled by its user
+    bool crowded_ = false;             // too many requests in flight: the client is not read
+    bool credential_pending_ = false;  // the first server waits for it
     bool counted_in_load_ = false;
-    bool hold_counted_ = false;           // this hold is in the metrics
-    bool learn_ = false;                  // the units being moved were refused by a replica: remember them
+    bool hold_counted_ = false;  // this hold is in the metrics
+    bool learn_ = false;         // the units being moved were refused by a replica: remember them
     ServerId load_server_;
     std::unique_ptr<ConnectFailure> failure_;  // of the last attempt while waiting
     // What one call collects to send with one write.

@@ -49,8 +49,9 @@ void Session::login_step(Step step) {
         case Step::derive_keys:
         case Step::failed: {
             if (handshake_->is_password_failure()) cluster_.directory().forget_role(handshake_->user());
-            return close(handshake_->is_password_failure() ? CloseReason::login_failed : CloseReason::protocol_error,
-                         handshake_->error());
+            return close(
+                handshake_->is_password_failure() ? CloseReason::login_failed : CloseReason::protocol_error,
+                handshake_->error());
         }
     }
 }
@@ -60,7 +61,8 @@ void Session::on_secured() {
     ByteBuffer& out = engine_.out();
     out.clear();
     const TlsFacts* facts = link_->tls();
-    const Step step = handshake_->on_secured(facts->alpn, facts->local_end_point, facts->peer_common_name, out);
+    const Step step =
+        handshake_->on_secured(facts->alpn, facts->local_end_point, facts->peer_common_name, out);
     if (!out.empty()) link_->write(out);
     login_step(step);
 }
@@ -79,24 +81,23 @@ void Session::look_up_role() {
         return close_with(CloseReason::login_refused, "57P03", "the proxy is shutting down");
     }
     link_->pause(Pause::login);
-    cluster_.directory().find_role(
-        handshake_->user(),
-        [cluster = &cluster_, id = id_](Result<std::optional<dialect::StoredRole>> found) {
-            Session* session = cluster->find(id);
-            if (!session || session->phase_ != Phase::login || !session->handshake_) return;
-            ByteBuffer& out = session->engine_.out();
-            out.clear();
-            const Step step = found ? session->handshake_->on_secret(*std::move(found), out)
-                                    : session->handshake_->on_secret_unavailable(found.error().message, out);
-            if (!found) {
-                session->engine_.log().warn("role_lookup_failed", {{"cluster", cluster->settings().name},
-                                                                   {"session", id},
-                                                                   {"error", found.error().message}});
-            }
-            if (!out.empty()) session->link_->write(out);
-            session->link_->resume(Pause::login);
-            session->login_step(step);
-        });
+    cluster_.directory().find_role(handshake_->user(), [cluster = &cluster_, id = id_](
+                                                           Result<std::optional<dialect::StoredRole>> found) {
+        Session* session = cluster->find(id);
+        if (!session || session->phase_ != Phase::login || !session->handshake_) return;
+        ByteBuffer& out = session->engine_.out();
+        out.clear();
+        const Step step = found ? session->handshake_->on_secret(*std::move(found), out)
+                                : session->handshake_->on_secret_unavailable(found.error().message, out);
+        if (!found) {
+            session->engine_.log().warn(
+                "role_lookup_failed",
+                {{"cluster", cluster->settings().name}, {"session", id}, {"error", found.error().message}});
+        }
+        if (!out.empty()) session->link_->write(out);
+        session->link_->resume(Pause::login);
+        session->login_step(step);
+    });
 }
 
 void Session::authenticated() {
@@ -108,11 +109,13 @@ void Session::authenticated() {
     const config::ClientAuth auth = entrance_.settings.auth;
     if (auth != config::ClientAuth::trust && auth != config::ClientAuth::cert) return open_first_server();
     // Such a login teaches nothing that a server would accept: what is configured for the user may.
+    credential_pending_ = true;
     cluster_.directory().find_role(
         identity_->identity.user,
         [cluster = &cluster_, id = id_](Result<std::optional<dialect::StoredRole>> found) {
             Session* session = cluster->find(id);
             if (!session || session->phase_ != Phase::opening) return;
+            session->credential_pending_ = false;
             if (found && *found) session->credential_ = cluster->dialect().credential(**found);
             session->open_first_server();
         });
@@ -121,7 +124,7 @@ void Session::authenticated() {
 /// Opens the connection that most sessions need first, so that a wrong database or a missing privilege is
 /// told at login, as the server itself does.
 void Session::open_first_server() {
-    if (phase_ != Phase::opening) return;
+    if (phase_ != Phase::opening || credential_pending_) return;
     const health::View& view = cluster_.view();
     std::optional<ServerId> server = view.primary;
     Slot slot = primary_slot_;
@@ -129,7 +132,8 @@ void Session::open_first_server() {
         slot = dialect::other(primary_slot_);
         server = choose_replica(view, cluster_.settings().servers, cluster_.loads(), {},
                                 cluster_.settings().routing.balance, cluster_.next_turn(), std::nullopt);
-        if (!server && cluster_.settings().routing.primary_reads != config::PrimaryReads::never) server = view.primary;
+        if (!server && cluster_.settings().routing.primary_reads != config::PrimaryReads::never)
+            server = view.primary;
     }
     for (const Slot each : {Slot::a, Slot::b}) {
         if (!connection(each)) continue;
@@ -164,7 +168,8 @@ void Session::open_first_server() {
 
 void Session::first_server_ready(ServerConnection& connection) {
     auto parameters = std::make_shared<dialect::Parameters>(connection.parameters());
-    cluster_.dialect().present_parameters(*parameters, entrance_.settings.role == config::ListenerRole::replica);
+    cluster_.dialect().present_parameters(*parameters,
+                                          entrance_.settings.role == config::ListenerRole::replica);
     auto shared = cluster_.intern_parameters(*parameters);
     cluster_.remember_parameters(*identity_, shared);
     welcome(std::move(shared));
@@ -179,8 +184,9 @@ void Session::first_server_failed(const ConnectFailure& failure) {
             link_->write(refusal.wire);
             return close(CloseReason::login_refused, refusal.message);
         }
-        return close_with(CloseReason::login_refused, refusal.code.empty() ? "28000" : refusal.code,
-                          "the server did not let user \"" + identity_->identity.user + "\" in: " + refusal.message);
+        return close_with(
+            CloseReason::login_refused, refusal.code.empty() ? "28000" : refusal.code,
+            "the server did not let user \"" + identity_->identity.user + "\" in: " + refusal.message);
     }
     if (auto remembered = cluster_.remembered_parameters(*identity_)) return welcome(std::move(remembered));
     // Try again with the next news of the servers, or a little later.
@@ -190,7 +196,8 @@ void Session::first_server_failed(const ConnectFailure& failure) {
         held_since_ = now();
         timer_ = cluster_.world().after(cluster_.settings().failover.wait, [this] {
             close_with(CloseReason::login_refused, "57P03",
-                       "no server of cluster \"" + cluster_.settings().name + "\" could be logged in to within " +
+                       "no server of cluster \"" + cluster_.settings().name +
+                           "\" could be logged in to within " +
                            std::to_string(cluster_.settings().failover.wait.count()) + " ms (failover.wait)");
         });
     }

@@ -1,5 +1,5 @@
-// A server is gone, or can't answer: what was in flight is run again where that is safe, and told to the client
-// where it is not. The client's connection stays.
+// A server is gone, or can't answer: what was in flight is run again where that is safe, and told to the
+// client where it is not. The client's connection stays.
 #include <algorithm>
 #include <utility>
 
@@ -21,6 +21,11 @@ std::string Session::server_name(Slot slot) const {
 void Session::drop_slot(Slot slot) {
     auto& place = slots_[dialect::index(slot)];
     if (!place) return;
+    // What waited for this connection to move on waits no more.
+    if (link_) link_->resume(Pause::peer_is_slow);
+    if (ServerConnection* waiting = connection(dialect::other(slot)); waiting && waiting->link()) {
+        waiting->link()->resume(Pause::in_turn);
+    }
     if (slot != primary_slot_ && counted_in_load_) {
         counted_in_load_ = false;
         --cluster_.loads()[load_server_.value - 1];
@@ -37,7 +42,8 @@ void Session::lose_slot(Slot slot, std::string_view why) {
     const std::string server = server_name(slot);
     const std::string reason(why);
     const bool in_flight = busy() && slot == active_ && !moving_;
-    const bool transaction = conversation_ && conversation_->transaction() != Transaction::idle && slot == active_;
+    const bool transaction =
+        conversation_ && conversation_->transaction() != Transaction::idle && slot == active_;
     const bool syncing = conversation_ && conversation_->synchronising(slot);
     const bool had_pins = conversation_ && slot == primary_slot_ && conversation_->pins().any();
     drop_slot(slot);
@@ -57,7 +63,8 @@ void Session::lose_slot(Slot slot, std::string_view why) {
     if (transaction) {
         FailureText text;
         text.failure = Failure::transaction_lost;
-        text.message = "the transaction was lost with its server \"" + server + "\" and is rolled back: " + reason;
+        text.message =
+            "the transaction was lost with its server \"" + server + "\" and is rolled back: " + reason;
         if (!lost.empty()) text.detail = "Session state was lost with it: " + lost + ".";
         text.hint = "Run the transaction again.";
         conversation_->lose_transaction(text);
@@ -69,11 +76,7 @@ void Session::lose_slot(Slot slot, std::string_view why) {
     }
     if (moving_) return try_move();
     if (syncing || phase_ == Phase::ready || phase_ == Phase::held) wake();
-    // Subscriptions do not wait for a statement.
-    const auto primary = cluster_.view().primary;
-    if (slot == primary_slot_ && primary && phase_ == Phase::ready && conversation_->has_subscriptions() && !busy()) {
-        open_slot(primary_slot_, *primary);
-    }
+    if (phase_ == Phase::ready) subscribe();
 }
 
 /// The server of the units in flight is gone.
@@ -103,6 +106,7 @@ void Session::fail_all_units(std::string_view why) {
         LossOutcome outcome;
         if (conversation_->may_have_committed()) {
             outcome = LossOutcome::outcome_unknown;
+            last_write_at_ = now();  // who looks whether it was carried out must not look at a late replica
             text.failure = Failure::outcome_unknown;
             text.message = "the outcome of the statement is unknown: " + reason;
             text.hint = "It may have been carried out: look before running it again.";
@@ -163,10 +167,11 @@ void Session::try_move() {
     std::optional<ServerId> server = view.primary;
     update_required_position();
     const config::Routing& policy = cluster_.settings().routing;
-    const bool to_primary = move_to_primary_ || conversation_->needs_primary() || conversation_->pins().reads() ||
-                            entrance_.settings.role == config::ListenerRole::primary ||
-                            policy.consistency == config::Consistency::primary ||
-                            (policy.consistency == config::Consistency::session && last_write_at_ != TimePoint{});
+    const bool to_primary =
+        move_to_primary_ || conversation_->needs_primary() || conversation_->pins().reads() ||
+        entrance_.settings.role == config::ListenerRole::primary ||
+        policy.consistency == config::Consistency::primary ||
+        (policy.consistency == config::Consistency::session && last_write_at_ != TimePoint{});
     if (!to_primary) {
         bool found = false;
         const Slot replica_slot = dialect::other(primary_slot_);
@@ -204,7 +209,8 @@ void Session::try_move() {
     if (std::exchange(learn_, false)) {
         const auto text = conversation_->facts().text;
         if (!text.empty()) {
-            cluster_.learn(sql::fingerprint(sql::Dialect::postgres, text.substr(0, limits::batch_collected_bytes_max)));
+            cluster_.learn(
+                sql::fingerprint(sql::Dialect::postgres, text.substr(0, limits::batch_collected_bytes_max)));
         }
     }
     existing->link()->write(prefix, retained_);

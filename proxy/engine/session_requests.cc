@@ -42,6 +42,7 @@ size_t Session::on_bytes(Bytes bytes) {
                     if (moving_ || phase_ != Phase::ready) return used;
                     continue;  // a link that nothing was consumed of does not give the same bytes again
                 }
+                wrote_ = wrote_ || conversation_->facts().may_write;
                 send_unit(rest.first(cut.size), active_);
                 used += cut.size;
                 break;
@@ -68,6 +69,10 @@ size_t Session::on_bytes(Bytes bytes) {
                     link_->write(out);
                 }
                 set_client_state();
+                if (link_->queued() > limits::write_queue_high_bytes) {
+                    link_->pause(Pause::peer_is_slow);  // it asks and does not listen
+                    return used;
+                }
                 break;
             case CutKind::terminate:
                 flush_requests();
@@ -84,6 +89,7 @@ size_t Session::on_bytes(Bytes bytes) {
             case CutKind::begin: break;
         }
         if (conversation_->requests_in_flight() > limits::requests_in_flight_max) {
+            crowded_ = true;
             wait_in_turn();
             break;
         }
@@ -109,7 +115,7 @@ void Session::flush_requests() {
 void Session::be_patient() {
     if (patient_) return;
     patient_ = true;
-    timer_ = cluster_.world().after(limits::partial_batch_patience, [this] {
+    patience_timer_ = cluster_.world().after(limits::partial_batch_patience, [this] {
         patient_ = false;
         insist_ = true;
         // Has the link give its kept bytes again.
@@ -120,14 +126,18 @@ void Session::be_patient() {
 
 /// Routes the unit that was cut and begins it. False: it stays with the client's link for now.
 bool Session::begin_unit(Bytes unit, const Cut& cut, size_t& used) {
-    if (patient_) {
-        patient_ = false;
-        timer_.reset();
-    }
+    patient_ = false;
+    patience_timer_.reset();
     insist_ = false;
     const dialect::UnitFacts facts = conversation_->facts();
+    // What answers this unit by itself must not overtake the answers to those in flight.
+    if (busy() && (cancelled_ || expired_ || !lost_state_.empty())) {
+        wait_in_turn();
+        return false;
+    }
     if (cancelled_) {
-        refuse(unit, {dialect::Failure::cancelled, "canceling statement due to user request", {}, {}, {}}, used);
+        refuse(unit, {dialect::Failure::cancelled, "canceling statement due to user request", {}, {}, {}},
+               used);
         return true;
     }
     if (expired_) {
@@ -138,8 +148,11 @@ bool Session::begin_unit(Bytes unit, const Cut& cut, size_t& used) {
         const std::string lost = std::exchange(lost_state_, {});
         cluster_.metrics().loss(LossOutcome::state_lost);
         refuse(unit,
-               {dialect::Failure::state_lost, "session state was lost with its server: " + lost,
-                "The statement was not run.", "The session goes on without it: create it again.", {}},
+               {dialect::Failure::state_lost,
+                "session state was lost with its server: " + lost,
+                "The statement was not run.",
+                "The session goes on without it: create it again.",
+                {}},
                used);
         return true;
     }
@@ -154,7 +167,11 @@ bool Session::begin_unit(Bytes unit, const Cut& cut, size_t& used) {
         return false;
     }
     if (route.hold) {
-        hold(HoldFor::server);
+        if (busy()) {
+            wait_in_turn();
+        } else {
+            hold(HoldFor::server);
+        }
         return false;
     }
     if (!route.current && !prepare_slot(slot, route)) return false;
@@ -185,7 +202,8 @@ void Session::send_unit(Bytes bytes, Slot slot) {
     prefix.clear();
     conversation_->accept(bytes, slot, prefix);
     if (retained_whole_) {
-        if (conversation_->rerunnable() && retained_.size() + bytes.size() <= limits::statement_retained_bytes_max) {
+        if (conversation_->rerunnable() &&
+            retained_.size() + bytes.size() <= limits::statement_retained_bytes_max) {
             append(retained_, bytes);
             retained_sizes_.back() += bytes.size();
         } else {
@@ -222,6 +240,7 @@ void Session::refuse(Bytes unit, const dialect::FailureText& text, size_t& used)
     bytes_to_client_ += out.size();
     cluster_.metrics().statement_error(text.code.empty() ? "57" : text.code);
     link_->write(out);
+    if (link_->queued() > limits::write_queue_high_bytes) link_->pause(Pause::peer_is_slow);
     set_client_state();
 }
 
@@ -245,8 +264,8 @@ RouteState Session::route_state(const dialect::UnitFacts& facts) {
     if (!cluster_.rules().empty()) state.rule = cluster_.rules().match(identity_->identity, facts.text);
     if (facts.destination == sql::Destination::replica) {
         if (cluster_.has_learned() && !facts.text.empty()) {
-            state.learned = cluster_.has_learned(
-                sql::fingerprint(sql::Dialect::postgres, facts.text.substr(0, limits::batch_collected_bytes_max)));
+            state.learned = cluster_.has_learned(sql::fingerprint(
+                sql::Dialect::postgres, facts.text.substr(0, limits::batch_collected_bytes_max)));
         }
         update_required_position();
         state.waits_for_own_write = last_write_at_ != TimePoint{};
@@ -315,7 +334,7 @@ bool Session::prepare_slot(Slot slot, const Route& route) {
         return false;
     }
     if (busy()) return true;
-    if (conversation_->synchronising(slot)) {
+    if (conversation_->synchronising(slot) || conversation_->synchronising(dialect::other(slot))) {
         wait_in_turn();
         return false;
     }
@@ -342,8 +361,7 @@ ServerId Session::pick_replica(Slot slot, bool& found) {
     if (existing) {
         const health::ServerView* server = view.find(existing->server());
         const bool recent = now() - replica_chosen_at_ < limits::replica_choice_lifetime;
-        if (server && may_read_from(*server, required) && recent &&
-            policy.balance == config::Balance::least_outstanding) {
+        if (server && may_read_from(*server, required) && recent) {
             return existing->server();
         }
     }
@@ -351,9 +369,10 @@ ServerId Session::pick_replica(Slot slot, bool& found) {
     if (policy.balance == config::Balance::random) {
         cluster_.world().random(reinterpret_cast<std::byte*>(&turn), sizeof turn);
     }
-    if (existing && counted_in_load_) --cluster_.loads()[load_server_.value - 1];  // not counted against itself
-    const auto chosen = choose_replica(view, cluster_.settings().servers, cluster_.loads(), required, policy.balance,
-                                       turn, std::nullopt);
+    if (existing && counted_in_load_)
+        --cluster_.loads()[load_server_.value - 1];  // not counted against itself
+    const auto chosen = choose_replica(view, cluster_.settings().servers, cluster_.loads(), required,
+                                       policy.balance, turn, std::nullopt);
     if (existing && counted_in_load_) ++cluster_.loads()[load_server_.value - 1];
     if (!chosen) {
         // A replica listener with no replica left may be served by the primary.

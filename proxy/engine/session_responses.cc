@@ -36,6 +36,10 @@ size_t Session::on_server_bytes(ServerConnection& connection, Bytes bytes) {
         }
     }
     forward(bytes.subspan(forward_from, forward_to - forward_from));
+    if (crowded_ && link_ && conversation_->requests_in_flight() < limits::requests_in_flight_max / 2) {
+        crowded_ = false;
+        link_->resume(Pause::in_turn);
+    }
     // Another server's answer is in the middle of a message: this one waits for its end.
     if (used < bytes.size() && conversation_->inside_message() && slot != active_) {
         connection.link()->pause(Pause::in_turn);
@@ -59,11 +63,14 @@ bool Session::act_on(Slot slot, const Scan& scan) {
     ServerConnection& from = *connection(slot);
     switch (scan.event) {
         case ScanEvent::none: return true;
-        case ScanEvent::unit_done: unit_done(slot); return connection(slot) == &from && phase_ != Phase::closing;
+        case ScanEvent::unit_done:
+            unit_done(slot);
+            return connection(slot) == &from && phase_ != Phase::closing;
         case ScanEvent::sync_done:
             if (moving_) {
                 try_move();
             } else {
+                if (phase_ == Phase::ready) subscribe();
                 wake();
             }
             return connection(slot) == &from;
@@ -74,7 +81,8 @@ bool Session::act_on(Slot slot, const Scan& scan) {
                                                               {"server", cluster_.server(from.server()).name},
                                                               {"error", why}});
             conversation_->forget_unsynchronisable();
-            lost_state_ = "a setting that the server \"" + cluster_.server(from.server()).name + "\" refused: " + why;
+            lost_state_ =
+                "a setting that the server \"" + cluster_.server(from.server()).name + "\" refused: " + why;
             // Part of the state is there and part is not: a new connection starts clean.
             drop_slot(slot);
             if (moving_) {
@@ -89,9 +97,7 @@ bool Session::act_on(Slot slot, const Scan& scan) {
             learn_ = true;
             move_units(slot, true);
             return connection(slot) == &from;
-        case ScanEvent::conflict:
-            move_units(slot, true);
-            return connection(slot) == &from;
+        case ScanEvent::conflict: move_units(slot, true); return connection(slot) == &from;
         case ScanEvent::role_changed: {
             const auto says = conversation_->says_replica(slot);
             const bool is_primary = cluster_.view().primary == from.server();
@@ -135,14 +141,12 @@ void Session::unit_done(Slot slot) {
         } else {
             retained_.clear();
         }
-        if (stalled_) {
-            stalled_ = false;
-            timer_.reset();
-        }
+        stall_timer_.reset();
         if (conversation_->transaction() == Transaction::idle) wrote_ = false;
     } else if (retained_whole_) {
         // Answered: if those behind it are run again, it must not be.
-        retained_.erase(retained_.begin(), retained_.begin() + static_cast<std::ptrdiff_t>(retained_sizes_.front()));
+        retained_.erase(retained_.begin(),
+                        retained_.begin() + static_cast<std::ptrdiff_t>(retained_sizes_.front()));
         retained_sizes_.erase(retained_sizes_.begin());
     }
     set_client_state();
@@ -150,7 +154,8 @@ void Session::unit_done(Slot slot) {
         waiting->link()->resume(Pause::in_turn);
     }
     if (engine_.shutting_down() && is_idle()) {
-        return close_with(CloseReason::shutdown, "57P01", "terminating connection: the proxy is shutting down");
+        return close_with(CloseReason::shutdown, "57P01",
+                          "terminating connection: the proxy is shutting down");
     }
     link_->resume(Pause::in_turn);
 }
@@ -163,7 +168,16 @@ void Session::on_server_ready(ServerConnection& connection) {
     Slot slot;
     if (!slot_of(connection, slot)) return;
     failure_.reset();
-    if (phase_ == Phase::opening) return first_server_ready(connection);
+    if (phase_ == Phase::opening) {
+        if (slot == primary_slot_ && connection.says_replica() == true) {
+            cluster_.hint(connection.server(), health::Hint::role_changed);
+            drop_slot(slot);
+            ConnectFailure failure;
+            failure.result = ServerConnectResult::refused;
+            return first_server_failed(failure);
+        }
+        return first_server_ready(connection);
+    }
     const bool is_replica = connection.says_replica().value_or(slot != primary_slot_);
     conversation_->slot_opened(slot, is_replica);
     if (slot == primary_slot_ && is_replica) {
@@ -184,15 +198,7 @@ void Session::on_server_ready(ServerConnection& connection) {
         return;
     }
     if (phase_ == Phase::held) return on_news();
-    // Opened on behalf of its subscriptions: they are made at once.
-    if (phase_ == Phase::ready && !busy() && slot == primary_slot_) {
-        ByteBuffer& out = engine_.out();
-        out.clear();
-        if (conversation_->synchronise(slot, out)) {
-            active_ = slot;
-            connection.link()->write(out);
-        }
-    }
+    if (phase_ == Phase::ready && slot == primary_slot_) subscribe();
 }
 
 void Session::on_server_failed(ServerConnection& connection, const ConnectFailure& failure) {
@@ -202,9 +208,7 @@ void Session::on_server_failed(ServerConnection& connection, const ConnectFailur
     drop_slot(slot);
     switch (failure.result) {
         case ServerConnectResult::unreachable:
-        case ServerConnectResult::timed_out:
-            cluster_.hint(server, health::Hint::connect_failed);
-            break;
+        case ServerConnectResult::timed_out: cluster_.hint(server, health::Hint::connect_failed); break;
         case ServerConnectResult::refused: cluster_.hint(server, health::Hint::shutting_down); break;
         case ServerConnectResult::ok:
         case ServerConnectResult::tls:

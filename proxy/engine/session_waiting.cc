@@ -18,7 +18,6 @@ void Session::hold(HoldFor what) {
     if (phase_ == Phase::held) return;
     phase_ = Phase::held;
     held_since_ = now();
-    stalled_ = false;
     timer_ = cluster_.world().after(cluster_.settings().failover.wait, [this] { hold_expired(); });
     set_client_state();
 }
@@ -39,6 +38,7 @@ void Session::hold_expired() {
     if (moving_) {
         moving_ = false;
         end_hold(HoldOutcome::timed_out);
+        if (conversation_->synchronising(active_)) drop_slot(active_);
         ByteBuffer& out = engine_.out();
         out.clear();
         const dialect::FailureText text = hold_failure();
@@ -59,7 +59,8 @@ dialect::FailureText Session::hold_failure() const {
     dialect::FailureText text;
     if (failure_) {
         text.failure = dialect::Failure::server_refused;
-        text.message = "no server connection could be made within " + waited + ": " + failure_->refusal.message;
+        text.message =
+            "no server connection could be made within " + waited + ": " + failure_->refusal.message;
         text.code = failure_->refusal.code;
         if (failure_->result == ServerConnectResult::too_many) text.code = "53300";
         return text;
@@ -73,13 +74,16 @@ dialect::FailureText Session::hold_failure() const {
         return text;
     }
     text.failure = dialect::Failure::no_server;
-    text.message = "no server of cluster \"" + cluster_.settings().name + "\" could take the statement for " + waited;
+    text.message =
+        "no server of cluster \"" + cluster_.settings().name + "\" could take the statement for " + waited;
     text.hint = "The statement was not run.";
     return text;
 }
 
 /// Earlier requests must be answered first.
-void Session::wait_in_turn() { link_->pause(Pause::in_turn); }
+void Session::wait_in_turn() {
+    link_->pause(Pause::in_turn);
+}
 
 /// Lets the client's link give what it has kept.
 void Session::wake() {
@@ -95,9 +99,42 @@ void Session::on_news() {
         case Phase::held:
             if (moving_) return try_move();
             return wake();
-        case Phase::ready:
+        case Phase::ready: return subscribe();
         case Phase::login:
         case Phase::closing: return;
+    }
+}
+
+/// What is in flight on a primary that does not answer waits as long as a statement that was held.
+void Session::watch_stall() {
+    if (stall_timer_) return;
+    stall_timer_ = cluster_.world().after(cluster_.settings().failover.wait, [this] {
+        stall_timer_.reset();
+        if (busy() && !moving_ && active_ == primary_slot_ && !cluster_.view().primary) {
+            lose_slot(primary_slot_, "it has not answered for failover.wait");
+        }
+    });
+}
+
+/// Notifications that the client subscribed to do not wait for its next statement: the connection to the
+/// primary is opened, and brought up to date, as soon as there is one.
+void Session::subscribe() {
+    if (!conversation_->has_subscriptions() || busy() || moving_ || !cluster_.view().primary ||
+        conversation_->transaction() != Transaction::idle) {
+        return;
+    }
+    ServerConnection* writer = connection(primary_slot_);
+    if (!writer) {
+        if (!open_slot(primary_slot_, *cluster_.view().primary)) return cluster_.wait_for_news(*this);
+        writer = connection(primary_slot_);
+    }
+    if (!writer->ready() || conversation_->synchronising(Slot::a) || conversation_->synchronising(Slot::b))
+        return;
+    ByteBuffer& out = engine_.out();
+    out.clear();
+    if (conversation_->synchronise(primary_slot_, out)) {
+        active_ = primary_slot_;
+        writer->link()->write(out);
     }
 }
 
@@ -119,6 +156,7 @@ void Session::on_view_changed(bool primary_changed) {
         if (reader && reader->server() == *view.primary && !connection(primary_slot_) &&
             entrance_.settings.role == config::ListenerRole::automatic) {
             primary_slot_ = replica_slot;
+            conversation_->slot_promoted(replica_slot);
             if (counted_in_load_) {
                 counted_in_load_ = false;
                 --cluster_.loads()[load_server_.value - 1];
@@ -132,11 +170,13 @@ void Session::on_view_changed(bool primary_changed) {
         const bool is_primary = view.primary == existing->server();
         if (!server || is_primary) continue;
         using health::ServerState;
-        const bool in_use = (busy() && slot == active_) || (conversation_->transaction() != Transaction::idle && slot == active_);
+        const bool in_use = (busy() && slot == active_) ||
+                            (conversation_->transaction() != Transaction::idle && slot == active_);
         switch (server->state) {
             case ServerState::suspect:
                 // A read that nobody answers runs elsewhere; an answer that flows is left alone.
-                if (slot != primary_slot_ && busy() && slot == active_ && conversation_->rerunnable() && retained_whole_) {
+                if (slot != primary_slot_ && busy() && slot == active_ && conversation_->rerunnable() &&
+                    retained_whole_) {
                     lose_slot(slot, server->reason);
                 }
                 break;
@@ -153,24 +193,13 @@ void Session::on_view_changed(bool primary_changed) {
         }
         if (phase_ == Phase::closing) return;
     }
-    // What is in flight on a primary that does not answer waits as long as a statement that was held.
-    if (!view.primary && phase_ == Phase::ready && connection(primary_slot_) && active_ == primary_slot_ && busy() &&
-        !stalled_ && !patient_) {
-        stalled_ = true;
-        timer_ = cluster_.world().after(cluster_.settings().failover.wait, [this] {
-            stalled_ = false;
-            timer_.reset();
-            if (busy() && !cluster_.view().primary) lose_slot(primary_slot_, "it has not answered for failover.wait");
-        });
-    } else if (view.primary && stalled_) {
-        stalled_ = false;
-        timer_.reset();
+    if (view.primary) {
+        stall_timer_.reset();
+    } else if (phase_ == Phase::ready && connection(primary_slot_) && active_ == primary_slot_ && busy()) {
+        watch_stall();
     }
     // Nobody will ask for notifications again: they are subscribed to on the new primary at once.
-    if (view.primary && phase_ == Phase::ready && conversation_->has_subscriptions() && !connection(primary_slot_) &&
-        !busy()) {
-        open_slot(primary_slot_, *view.primary);
-    }
+    if (phase_ == Phase::ready) subscribe();
     if (phase_ == Phase::held) on_news();
 }
 

@@ -8,7 +8,11 @@
 namespace holdfast::engine {
 
 TcpRelay::TcpRelay(Engine& engine, SessionId id, Cluster& cluster, std::string peer)
-    : engine_(engine), cluster_(cluster), id_(id), peer_(std::move(peer)), accepted_at_(engine.world().now()) {
+    : engine_(engine),
+      cluster_(cluster),
+      id_(id),
+      peer_(std::move(peer)),
+      accepted_at_(engine.world().now()) {
     cluster_.metrics().client_accepted();
 }
 
@@ -29,8 +33,8 @@ void TcpRelay::watch_primary() {
     }
     if (waits && primary) {
         server_id_ = *primary;
-        attempt_ = engine_.world().connect(cluster_.server(*primary).address, cluster_.settings(), server_side_,
-                                           [this](Result<std::unique_ptr<Link>> link) {
+        attempt_ = engine_.world().connect(cluster_.server(*primary).address, cluster_.settings(),
+                                           server_side_, [this](Result<std::unique_ptr<Link>> link) {
                                                attempt_.reset();
                                                if (!link) {
                                                    cluster_.hint(server_id_, health::Hint::connect_failed);
@@ -84,9 +88,13 @@ void TcpRelay::close(CloseReason reason, std::string_view detail) {
     closed_ = true;
     cluster_.metrics().client_closed(reason);
     cluster_.metrics().client_bytes(received_, sent_);
-    engine_.log().info("relay_closed", {{"cluster", cluster_.settings().name}, {"session", id_}, {"client", peer_},
-                                        {"reason", to_string(reason)}, {"bytes_in", received_},
-                                        {"bytes_out", sent_}, {"detail", detail}});
+    engine_.log().info("relay_closed", {{"cluster", cluster_.settings().name},
+                                        {"session", id_},
+                                        {"client", peer_},
+                                        {"reason", to_string(reason)},
+                                        {"bytes_in", received_},
+                                        {"bytes_out", sent_},
+                                        {"detail", detail}});
     watch_.reset();
     attempt_.reset();
     if (client_) Link::close_gently(std::move(client_));

@@ -23,10 +23,10 @@ enum class LinkEnd {
 
 /// Why reading from a link is paused. It resumes when no reason is left.
 enum class Pause : uint8_t {
-    peer_is_slow = 1,   // the other side's write queue is over the high mark
-    held = 2,           // the session waits for a server
-    in_turn = 4,        // earlier requests must be answered first
-    login = 8,          // a password look-up or a server login is under way
+    peer_is_slow = 1,  // the other side's write queue is over the high mark
+    held = 2,          // the session waits for a server
+    in_turn = 4,       // earlier requests must be answered first
+    login = 8,         // a password look-up or a server login is under way
 };
 
 /// What a link tells its owner. Any of these may be answered by destroying the link.
@@ -49,12 +49,12 @@ public:
 
 /// What the TLS handshake showed.
 struct TlsFacts {
-    std::string version;                    // "TLSv1.3"
+    std::string version;  // "TLSv1.3"
     std::string cipher;
-    std::string alpn;                       // empty: none negotiated
-    ByteBuffer local_end_point;             // tls-server-end-point hash of our certificate (RFC 5929), as a server
-    ByteBuffer peer_end_point;              // the same of the server's certificate, as a client
-    std::string peer_common_name;           // of a client certificate that verified; empty: none
+    std::string alpn;              // empty: none negotiated
+    ByteBuffer local_end_point;    // tls-server-end-point hash of our certificate (RFC 5929), as a server
+    ByteBuffer peer_end_point;     // the same of the server's certificate, as a client
+    std::string peer_common_name;  // of a client certificate that verified; empty: none
 };
 
 class ServerTlsContext;  // made by the world from settings; opaque here

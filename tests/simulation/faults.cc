@@ -102,7 +102,8 @@ bool Faults::fail_over() {
     Server* successor = choose_successor();
     if (!successor) return false;
     successor->promote(++timeline_);
-    // The old primary, if it lives, waits for the very standby that has left it: it confirms nothing any more.
+    // The old primary, if it lives, waits for the very standby that has left it: it confirms nothing any
+    // more.
     primary_->set_sync(successor);
     primary_ = successor;
     site_.books.set_truth(successor);
