@@ -81,6 +81,7 @@ bool Conversation::abandon_answer(Slot slot) {
 
 bool Conversation::synchronise(Slot slot, ByteBuffer& out) {
     if (!log_ || transaction_ != Transaction::idle || !units_.empty() || is_replication_) return false;
+    if (synchronising(slot)) return false;
     return ask_for_state(slot, out);
 }
 

@@ -93,7 +93,10 @@ public:
     bool synchronise(Slot slot, ByteBuffer& out) override;
     bool synchronise_for_rerun(Slot slot, ByteBuffer& out) override;
     void forget_unsynchronisable() override;
-    bool synchronising(Slot slot) const override { return slots_[index(slot)].syncs_pending > 0; }
+    /// Of either slot: nothing can begin on the other one before its answers are complete.
+    bool synchronising(Slot) const override {
+        return slots_[0].syncs_pending > 0 || slots_[1].syncs_pending > 0;
+    }
     bool append_reset(ByteBuffer& out) override;
     bool wants_read_only() const override { return wants_read_only_; }
 
@@ -173,6 +176,8 @@ private:
     void insert_close(Slot slot, std::string_view name, NamedStatement& entry, ByteBuffer& prefix);
     bool is_present(const NamedStatement& entry, Slot slot) const;
     void set_present(NamedStatement& entry, Slot slot, StatementRef statement);
+    void forget_if_unused(std::string_view name);
+    bool is_present_anywhere(const NamedStatement& entry) const;
     void forget_all_statements(Slot slot);
 
     // conversation_responses.cc

@@ -84,6 +84,7 @@ void Conversation::drop_front_unit() {
     }
     for (size_t i = dropped.size(); i-- > 0;) undo(dropped.at(i));
     units_.pop();
+    if (units_.empty()) expected_.clear();
 }
 
 void Conversation::fail_unit(const dialect::FailureText& text, ByteBuffer& out) {
@@ -167,7 +168,7 @@ Cut Conversation::skip_to_sync(Bytes in, ByteBuffer& out) {
     size_t size = 0;
     while (in.size() - size >= message_header_bytes) {
         const uint32_t length = load_u32(in.data() + size + 1);
-        if (length < 4 || length - 4 > limits::postgres_message_bytes_max) break;  // the next cut says so
+        if (length < 4 || length > limits::postgres_message_bytes_max) break;  // the next cut says so
         const char type = std::to_integer<char>(in[size]);
         if (type == frontend::terminate) break;
         const size_t total = size_t{length} + 1;

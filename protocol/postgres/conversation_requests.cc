@@ -98,7 +98,7 @@ Cut Conversation::cut(Bytes in, bool insist, ByteBuffer& out) {
     }
     if (in.size() < message_header_bytes) return {};
     const uint32_t length = load_u32(in.data() + 1);
-    if (length < 4 || length - 4 > limits::postgres_message_bytes_max) {
+    if (length < 4 || length > limits::postgres_message_bytes_max) {
         detail_ = "invalid message length " + std::to_string(length);
         return {CutKind::malformed};
     }
@@ -168,7 +168,7 @@ Cut Conversation::cut_copy_data(Bytes in, char type, size_t total) {
     while (in.size() - size >= message_header_bytes &&
            std::to_integer<char>(in[size]) == frontend::copy_data) {
         const uint32_t length = load_u32(in.data() + size + 1);
-        if (length < 4 || length - 4 > limits::postgres_message_bytes_max)
+        if (length < 4 || length > limits::postgres_message_bytes_max)
             break;  // the next cut says what is wrong
         const size_t message = size_t{length} + 1;
         if (in.size() - size < message) {
@@ -192,7 +192,7 @@ Conversation::Look Conversation::look_at(Bytes in, size_t offset) {
     }
     if (rest.size() < message_header_bytes) return Look::partial;
     const uint32_t length = load_u32(rest.data() + 1);
-    if (length < 4 || length - 4 > limits::postgres_message_bytes_max) {
+    if (length < 4 || length > limits::postgres_message_bytes_max) {
         detail_ = "invalid message length " + std::to_string(length);
         return Look::malformed;
     }
@@ -483,7 +483,8 @@ void Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
                   (only && (only->control == Control::begin || only->control == Control::begin_read_only));
     unit.is_rollback = executes == 1 && only && only->control == Control::rollback;
 
-    insert_missing(slot, false, prefix);
+    // What the server ignores needs nothing in front of it, and would never be answered.
+    if (!unit.server_skips) insert_missing(slot, false, prefix);
     expect_requests(slot, false);
     // While the server ignores everything up to the Sync, a Query does not end the unit.
     if (scratch_.ends_unit)
@@ -527,8 +528,11 @@ void Conversation::insert_missing(Slot slot, bool rerun, ByteBuffer& prefix) {
                 continue;
             if (named_before(i, request.name)) continue;
             if (request.type == frontend::parse) {
+                if (request.name.empty()) continue;  // replaces what is there by itself
                 if (is_present(*entry, slot) && (!entry->meant || rerun)) {
                     insert_close(slot, request.name, *entry, prefix);
+                } else if (!is_present(*entry, slot) && entry->meant && !rerun) {
+                    insert_parse(slot, request.name, *entry, prefix);  // so that the second one fails here too
                 }
                 continue;
             }
@@ -578,14 +582,29 @@ void Conversation::insert_parse(Slot slot, std::string_view name, NamedStatement
 }
 
 void Conversation::insert_close(Slot slot, std::string_view name, NamedStatement& entry, ByteBuffer& prefix) {
+    StatementRef present = entry.present[index(slot)];
     set_present(entry, slot, {});
-    if (name.empty()) return;  // a Parse replaces it by itself
+    if (name.empty() && entry.meant) return;  // the Parse behind it replaces it by itself
     {
         MessageWriter message(prefix, frontend::close);
         message.u8('S');
         message.text(name);
     }
-    expected_.push({frontend::close, true, false, true, {}, {}, std::string(name), {}});
+    expected_.push({frontend::close, true, false, true, {}, {}, std::string(name), std::move(present)});
+}
+
+/// Keeps the entry of a name that is free only for a connection that still has a statement under it.
+void Conversation::forget_if_unused(std::string_view name) {
+    if (name.empty() || !named_) return;
+    const auto found = named_->find(std::string(name));
+    if (found != named_->end() && !found->second.meant && !is_present_anywhere(found->second)) {
+        named_->erase(found);
+    }
+}
+
+bool Conversation::is_present_anywhere(const NamedStatement& entry) const {
+    return (is_present(entry, Slot::a) && entry.present[index(Slot::a)]) ||
+           (is_present(entry, Slot::b) && entry.present[index(Slot::b)]);
 }
 
 /// Notes the answers that the requests in the scratch will get, and what their names mean from now on.

@@ -119,7 +119,7 @@ Scan Conversation::scan(Slot slot, Bytes in) {
     while (!must_wait && in.size() - at >= message_header_bytes) {
         const char type = std::to_integer<char>(in[at]);
         const uint32_t length = load_u32(in.data() + at + 1);
-        if (length < 4 || length - 4 > limits::postgres_message_bytes_max) {
+        if (length < 4 || length > limits::postgres_message_bytes_max) {
             lying(scan, "a message with an impossible length");
             return scan;
         }
@@ -134,7 +134,6 @@ Scan Conversation::scan(Slot slot, Bytes in) {
         if (plain) {
             // Rows: hop from head to head.
             size_t end = at;
-            units_.front().rows_delivered = true;
             while (in.size() - end >= message_header_bytes) {
                 if (in[end] != in[at]) break;
                 const uint32_t row_length = load_u32(in.data() + end + 1);
@@ -143,6 +142,7 @@ Scan Conversation::scan(Slot slot, Bytes in) {
                 end += size_t{row_length} + 1;
             }
             if (end > at) {
+                units_.front().rows_delivered = true;
                 at = end;
                 scan.forward = scan.consumed = at;
                 continue;
@@ -171,11 +171,15 @@ Scan Conversation::scan(Slot slot, Bytes in) {
         if (scan.event == ScanEvent::lying) return scan;
         at += size;
         state.body_left = total - size;
-        state.body_is_dropped = verdict != Verdict::forward;
+        // A long message that belongs to no answer could be interrupted by one: it is not begun.
+        const bool is_news = slot != active_ || units_.empty();
+        const bool forwards = verdict == Verdict::forward && (state.body_left == 0 || !is_news);
+        if (forwards && state.body_left > 0) units_.front().rows_delivered = true;
+        state.body_is_dropped = !forwards;
         scan.consumed = at;
-        if (verdict == Verdict::forward) scan.forward = at;
+        if (forwards) scan.forward = at;
         // A dropped message ends the run that can be forwarded in one piece.
-        if (verdict != Verdict::forward || scan.event != ScanEvent::none) return scan;
+        if (!forwards || scan.event != ScanEvent::none) return scan;
     }
     return scan;
 }
@@ -214,6 +218,7 @@ Conversation::Verdict Conversation::handle(Slot slot, char type, Bytes body, Sca
         case backend::no_data: return head(frontend::describe, scan);
         case backend::parameter_description:
             if (expected.type != frontend::describe) return lying(scan, "an unasked ParameterDescription");
+            expected_.front().describes_portal = true;  // what is left of its answer is that of a portal
             break;
         case backend::row_description:
             if (expected.type == frontend::describe) return head(frontend::describe, scan);
@@ -272,14 +277,7 @@ Conversation::Verdict Conversation::head(char answered, Scan& scan) {
         return lying(scan, "an answer out of order");
     }
     const bool swallowed = expected.swallowed;
-    if (answered == frontend::close && !swallowed && !expected.name.empty() && named_) {
-        // The name is free now; keep its entry only for a connection that still has the statement.
-        const auto found = named_->find(expected.name);
-        if (found != named_->end() && !found->second.meant && !is_present(found->second, Slot::a) &&
-            !is_present(found->second, Slot::b)) {
-            named_->erase(found);
-        }
-    }
+    if (answered == frontend::close && !swallowed) forget_if_unused(expected.name);
     expected_.pop();
     if (swallowed) return Verdict::drop;
     Unit& unit = units_.front();
@@ -297,32 +295,37 @@ Conversation::Verdict Conversation::handle_copy_in(Scan&) {
     unit.rerunnable = false;
     // The server takes copy data now, and ignores the Syncs that were sent before their end.
     copy_in_ = true;
-    for (size_t i = 1; i < expected_.size();) {
-        const char type = expected_.at(i).type;
+    while (expected_.size() > 1) {
+        const char type = expected_.at(1).type;
         if (type == copy_marker) {
-            expected_.erase(i);
+            expected_.erase(1);
             copy_in_ = false;
             break;
         }
-        if (type == frontend::sync) {
-            expected_.erase(i);
-            // The batch goes on behind it: the next unit's requests, if any were sent, belong to it.
-            if (units_.size() > 1) {
-                units_.erase(1);
-            } else {
-                unit.ended = false;
-            }
-            continue;
+        // Any other request ends the copying with an error, and the Syncs behind it count again.
+        if (type != frontend::sync) break;
+        expected_.erase(1);
+        // The batch goes on behind it: the next unit's requests, if any were sent, belong to it.
+        if (units_.size() > 1) {
+            const Unit& next = units_.at(1);
+            unit.ended = next.ended;
+            unit.may_write = unit.may_write || next.may_write;
+            unit.commits = unit.commits || next.commits;
+            unit.is_rollback = false;
+            units_.erase(1);
+        } else {
+            unit.ended = false;
         }
-        ++i;
     }
     return Verdict::forward;
 }
 
 Conversation::Verdict Conversation::handle_notice(Bytes body, Scan& scan) {
-    if (field(body, 'C') == "57P02") {  // another backend crashed; the end of this connection follows
+    // Another backend crashed, or the server shuts down at once: the end of this connection follows.
+    if (const std::string_view code = field(body, 'C');
+        code == "57P01" || code == "57P02" || code == "57P03") {
         detail_ = std::string(field(body, 'M'));
-        note_error_code("57P02");
+        note_error_code(code);
         scan.event = ScanEvent::dying;
         return Verdict::drop;
     }
@@ -387,9 +390,11 @@ Conversation::Verdict Conversation::handle_error(Slot slot, Bytes body, Scan& sc
     if (expected.type == frontend::query || expected.type == frontend::function_call) {
         units_.front().had_error = true;
     } else {
+        const bool ours = expected.swallowed;
         drop_to_sync();
         // A group that the proxy put in front by itself: the request behind it will say what is missing.
-        if (!expected_.empty() && expected_.front().swallowed && expected_.front().type == frontend::sync) {
+        if (ours && !expected_.empty() && expected_.front().swallowed &&
+            expected_.front().type == frontend::sync) {
             return Verdict::drop;
         }
         units_.front().had_error = true;
@@ -415,6 +420,11 @@ void Conversation::drop_to_sync() {
     }
     // Undone backwards, so that a name gets the meaning it had first.
     for (size_t i = dropped.size(); i-- > 0;) undo(dropped.at(i));
+    if (!dropped.empty() && dropped.front().type == frontend::parse && dropped.front().name.empty()) {
+        // The server forgets the unnamed statement before it looks at the new one.
+        if (!dropped.front().swallowed) unnamed_.meant = {};
+        set_present(unnamed_, active_, {});
+    }
     // Queries that were dropped ended units of their own: all of them are one batch now, up to the Sync.
     for (size_t i = 0; i < dropped.size() && units_.size() > 1; ++i) {
         const Expected& each = dropped.at(i);
@@ -433,12 +443,9 @@ void Conversation::drop_to_sync() {
 void Conversation::undo(Expected& expected) {
     if (!expected.names_statement) return;
     NamedStatement& entry = named(expected.name);
-    if (expected.swallowed) {
-        set_present(entry, active_, {});
-        return;
-    }
-    entry.meant = expected.previous;
+    if (!expected.swallowed) entry.meant = expected.previous;
     set_present(entry, active_, expected.was_present);
+    forget_if_unused(expected.name);
 }
 
 void Conversation::command_complete(std::string_view tag) {
@@ -544,6 +551,7 @@ void Conversation::apply_effect(const sql::Effect& effect, std::string_view tag)
             if (NamedStatement* entry = find_named(effect.key)) {
                 entry->meant = {};
                 set_present(*entry, active_, {});
+                forget_if_unused(effect.key);
             }
             break;
         }
@@ -629,7 +637,10 @@ void Conversation::finish_unit(char status) {
         if (log_->bytes() > limits::session_state_bytes_max) pins_.settings = true;
     }
     units_.pop();
-    if (units_.empty()) expected_.trim();
+    if (units_.empty()) {
+        expected_.clear();  // ends of copy data that the server had refused
+        expected_.trim();
+    }
 }
 
 bool Conversation::rerunnable() const {

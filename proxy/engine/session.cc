@@ -152,8 +152,9 @@ void Session::close(CloseReason reason, std::string_view detail) {
                             reason == CloseReason::internal;
         const auto lived =
             std::chrono::duration_cast<std::chrono::milliseconds>(now() - accepted_at_).count();
-        const std::string_view user =
-            identity_ ? std::string_view(identity_->identity.user) : std::string_view();
+        const std::string_view user = identity_    ? std::string_view(identity_->identity.user)
+                                      : handshake_ ? std::string_view(handshake_->user())
+                                                   : std::string_view();
         const std::string_view database =
             identity_ ? std::string_view(identity_->identity.database) : std::string_view();
         const std::initializer_list<LogField> fields = {{"cluster", cluster_.settings().name},

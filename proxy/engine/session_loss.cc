@@ -131,6 +131,7 @@ void Session::fail_all_units(std::string_view why) {
     bytes_to_client_ += out.size();
     link_->write(out);
     set_client_state();
+    if (phase_ == Phase::ready) subscribe();
     wake();
 }
 

@@ -344,6 +344,7 @@ bool Session::prepare_slot(Slot slot, const Route& route) {
         flush_requests();
         active_ = slot;
         existing->link()->write(out);
+        if (slot == primary_slot_) watch_stall();  // a replica that stops answering is given up by its probes
         wait_in_turn();
         return false;
     }

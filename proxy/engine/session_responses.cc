@@ -153,6 +153,7 @@ void Session::unit_done(Slot slot) {
     if (ServerConnection* waiting = connection(dialect::other(slot)); waiting && waiting->link()) {
         waiting->link()->resume(Pause::in_turn);
     }
+    if (!busy() && !connection(primary_slot_)) subscribe();
     if (engine_.shutting_down() && is_idle()) {
         return close_with(CloseReason::shutdown, "57P01",
                           "terminating connection: the proxy is shutting down");

@@ -110,7 +110,8 @@ void Session::watch_stall() {
     if (stall_timer_) return;
     stall_timer_ = cluster_.world().after(cluster_.settings().failover.wait, [this] {
         stall_timer_.reset();
-        if (busy() && !moving_ && active_ == primary_slot_ && !cluster_.view().primary) {
+        const bool stalled = busy() && !moving_ && active_ == primary_slot_ && !cluster_.view().primary;
+        if (stalled || conversation_->synchronising(primary_slot_)) {
             lose_slot(primary_slot_, "it has not answered for failover.wait");
         }
     });

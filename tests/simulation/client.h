@@ -78,7 +78,7 @@ public:
     /// One write and one read that must succeed.
     void make_last_check();
     /// As a sender of a notification to everybody who listens.
-    void send_notification(const std::string& payload);
+    [[nodiscard]] bool send_notification(const std::string& payload);
     void leave();
     Role role() const { return role_; }
     bool has_heard(const std::string& payload) const;

@@ -383,10 +383,11 @@ void Client::make_last_check() {
           one(read_of(static_cast<int64_t>(number_)))});
 }
 
-void Client::send_notification(const std::string& payload) {
-    if (phase_ != Phase::ready || !units_.empty()) return;
+bool Client::send_notification(const std::string& payload) {
+    if (phase_ != Phase::ready || !units_.empty()) return false;
     if (next_) next_->run = {};
     send({one(plain("NOTIFY news, '" + payload + "'", "NOTIFY"))});
+    return true;
 }
 
 bool Client::has_heard(const std::string& payload) const {
