@@ -235,6 +235,12 @@ void SocketLink::while_paused(bool departed) {
         end_with_error(errno);
     } else if (got < 0 && write_error_ != 0 && all_read) {
         end_with_error(write_error_);
+    } else if (broken_ && !queue_.empty()) {
+        // A reset, with bytes owed that it will never take: what it sent before asks for nothing any more.
+        int error = 0;
+        socklen_t size = sizeof error;
+        ::getsockopt(descriptor(), SOL_SOCKET, SO_ERROR, &error, &size);
+        end_with_error(error != 0 ? error : ECONNRESET);
     } else {
         if (departed) departure_ = false;
         watch_events();
