@@ -124,7 +124,7 @@ constexpr std::array rows{
     inherited("cluster.*.pool.mode", Type::choice, "session", "session|transaction",
               "session: a client keeps its server connections until it leaves. `transaction` is not "
               "supported yet."),
-    inherited("cluster.*.pool.max_connections", Type::integer, "100", "1..100000",
+    inherited("cluster.*.pool.max_connections", Type::integer, "10000", "1..100000",
               "Connections to each server, for each user and database."),
     inherited("cluster.*.pool.idle_timeout", Type::duration, "1m", "0s..24h",
               "An unused connection to a server is closed after this."),

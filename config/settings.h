@@ -93,7 +93,7 @@ struct Service {
 enum class PoolMode { session, transaction };
 struct Pool {
     PoolMode mode = PoolMode::session;
-    uint32_t max_connections = 100;     // to each server, for each user and database
+    uint32_t max_connections = 10'000;  // to each server, for each user and database
     milliseconds idle_timeout{60'000};  // an unused server connection is closed after this
 };
 

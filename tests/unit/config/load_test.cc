@@ -232,7 +232,7 @@ TEST_CASE("load: every key that operators were promised arrives in the settings"
     CHECK(blog.name == "blog");
     CHECK(blog.health.fall == 3);
     CHECK(blog.connect_timeout == 3s);
-    CHECK(blog.pool.max_connections == 100);
+    CHECK(blog.pool.max_connections == 10000);
     CHECK(blog.failover.wait == 30s);
     REQUIRE(settings.users.size() == 1);
     CHECK(settings.users[0].name == "legacy");
