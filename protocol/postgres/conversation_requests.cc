@@ -532,7 +532,8 @@ void Conversation::insert_missing(Slot slot, bool rerun, ByteBuffer& prefix) {
                 if (is_present(*entry, slot) && (!entry->meant || rerun)) {
                     insert_close(slot, request.name, *entry, prefix);
                 } else if (!is_present(*entry, slot) && entry->meant && !rerun) {
-                    insert_parse(slot, request.name, *entry, prefix);  // so that the second one fails here too
+                    insert_parse(slot, request.name, *entry,
+                                 prefix);  // so that the second one fails here too
                 }
                 continue;
             }
