@@ -108,6 +108,7 @@ ServerView Topology::describe_server(const Member& member) const {
         out.position_sampled_at = member.facts->sent_at;
         out.timeline = member.facts->timeline;
         out.server_version = member.facts->server_version;
+        out.version_text = member.facts->version_text;
     }
     if (out.role == ServerRole::replica) {
         out.lag = member.lag;

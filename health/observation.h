@@ -56,7 +56,8 @@ struct Observation {
     bool receiver_known = false;      // … and we were allowed to see that
     std::string sender_host;          // whom it streams from
     int sender_port = 0;
-    int server_version = 0;  // server_version_num
+    int server_version = 0;    // server_version_num
+    std::string version_text;  // MySQL, MariaDB: what its greeting calls it
 };
 
 }  // namespace holdfast::health

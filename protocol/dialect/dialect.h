@@ -35,11 +35,22 @@ public:
     virtual ~Credential() = default;
 };
 
+/// One account of a name, where a server has several (MySQL: 'name'@'host pattern').
+struct StoredAccount {
+    std::string host;    // pattern: "%", "10.0.%", "192.168.0.0/255.255.0.0", "localhost", …
+    std::string plugin;  // mysql_native_password, caching_sha2_password, ed25519, …
+    Secret stored;       // authentication_string
+    bool is_locked = false;
+    bool is_expired = false;
+    bool needs_tls = false;
+};
+
 /// What is stored of a role: how its clients must prove themselves.
 struct StoredRole {
     Secret password;  // plain text, from the configuration
     Secret stored;    // as the servers store it (PostgreSQL: a SCRAM verifier or an MD5 hash)
-    std::optional<int64_t> valid_until;  // seconds since 1970
+    std::vector<StoredAccount> accounts;  // MySQL: what the servers' own tables hold of this name
+    std::optional<int64_t> valid_until;   // seconds since 1970
     bool can_login = true;
 };
 
@@ -62,6 +73,8 @@ struct Progress {
 class ClientHandshake {
 public:
     virtual ~ClientHandshake() = default;
+    /// Called once, before any bytes: what a protocol in which the server speaks first has to say.
+    virtual void start(ByteBuffer& /*out*/) {}
     virtual Progress on_bytes(Bytes in, ByteBuffer& out) = 0;
     virtual Step on_secured(std::string_view alpn, Bytes end_point, std::string_view client_common_name,
                             ByteBuffer& out) = 0;
@@ -76,6 +89,8 @@ public:
     virtual bool is_password_failure() const = 0;
     /// How many bytes of secret the client's cancel key has (protocol versions differ).
     virtual size_t cancel_secret_bytes() const = 0;
+    /// Tells the client why the login ends here.
+    virtual void append_fatal(std::string_view code, std::string_view message, ByteBuffer& out) const = 0;
     /// The end of a successful login: everything up to and including "ready".
     virtual void welcome(const Parameters& parameters, uint32_t process_id, Bytes cancel_secret,
                          ByteBuffer& out) const = 0;
@@ -136,6 +151,8 @@ struct UnitFacts {
     bool may_write = true;
     bool commits = false;  // a COMMIT is in it: when it is lost, nobody knows whether that came true
     bool too_long = false;
+    /// It wants the connection of the statement before it (FOUND_ROWS(), SHOW WARNINGS).
+    bool same_connection = false;
     std::string_view text;  // for rules, learning: of the statement that decided; lives as long as the input
 };
 
@@ -174,6 +191,7 @@ struct Scan {
     size_t forward = 0;
     size_t consumed = 0;
     size_t wanted = 0;  // with none: a hint how many bytes the incomplete message has
+    Bytes instead;      // not empty: what goes to the client behind `forward`; lives until the next call
 };
 
 /// Why a unit failed in the proxy, and how the client shall see it.
@@ -223,8 +241,9 @@ public:
     virtual Cut cut(Bytes in, bool insist, ByteBuffer& out) = 0;
     virtual const UnitFacts& facts() const = 0;
     /// Takes the cut of kind begin or go_on that cut() just returned as sent to `slot`. What must be sent
-    /// before it there (a prepared statement that the connection lacks) is appended to `prefix`.
-    virtual void accept(Bytes in, Slot slot, ByteBuffer& prefix) = 0;
+    /// before it there (a prepared statement that the connection lacks) is appended to `prefix`. False:
+    /// `prefix` holds the unit itself too, rewritten for this connection, and `in` is not to be sent.
+    virtual bool accept(Bytes in, Slot slot, ByteBuffer& prefix) = 0;
     virtual bool unit_open() const = 0;            // a unit was begun and its last request has not been seen
     virtual size_t units_in_flight() const = 0;    // begun and not fully answered
     virtual const std::string& error() const = 0;  // after malformed
@@ -317,6 +336,10 @@ struct ClassifierSources {
 };
 
 struct ClientHandshakeOptions {
+    uint32_t process_id = 0;     // what the client will know its session by
+    std::string client_address;  // for account host patterns: an IP address, empty for a Unix socket
+    std::string server_version;  // the text that the primary calls itself by
+    std::string auth_plugin;     // the plugin to offer; empty: the dialect's choice
     bool tls_offered = true;
     bool tls_required = false;
     int auth = 0;  // config::ClientAuth as a number: the dialects share its order
@@ -332,6 +355,10 @@ struct ServerHandshakeOptions {
 class Dialect {
 public:
     virtual ~Dialect() = default;
+    virtual sql::Dialect sql_dialect() const = 0;
+    /// Clients wait for the server's greeting, which names its version: none can be welcomed before one is
+    /// known.
+    virtual bool greets_first() const { return false; }
     virtual std::unique_ptr<ClientHandshake> client_handshake(const ClientHandshakeOptions& options) = 0;
     virtual std::unique_ptr<ServerHandshake> server_handshake(const Identity& identity,
                                                               const ServerHandshakeOptions& options) = 0;
@@ -345,6 +372,8 @@ public:
     virtual std::shared_ptr<const Credential> credential(const StoredRole& role) = 0;
     /// The parameters as a client of a read-write or read-only listener shall see them.
     virtual void present_parameters(Parameters& parameters, bool as_replica) const = 0;
+    /// Whether append_cancel()'s message goes to a connection that has logged in.
+    virtual bool cancel_needs_login() const { return false; }
     /// A message that asks a server to cancel what runs under `key`.
     virtual void append_cancel(Bytes key, ByteBuffer& out) const = 0;
     /// Splits a client's cancel key into our process id and secret; false: not one of ours.

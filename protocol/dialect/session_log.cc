@@ -112,6 +112,9 @@ void SessionLog::record_now(const sql::Effect& effect) {
             erase_prefix("prepare:");
             put("deallocate", "DEALLOCATE ALL", Scope::everywhere);
             return;
+        case EffectKind::user_variable:
+            put("variable:" + effect.key, effect.replay, Scope::everywhere);
+            return;
         case EffectKind::listen: put("listen:" + effect.key, effect.replay, Scope::primary); return;
         case EffectKind::unlisten: erase("listen:" + effect.key); return;
         case EffectKind::unlisten_all: erase_prefix("listen:"); return;
@@ -124,7 +127,14 @@ void SessionLog::record_now(const sql::Effect& effect) {
         case EffectKind::cursor:
         case EffectKind::cursor_close:
         case EffectKind::cursor_close_all:
-        case EffectKind::sequence: return;  // pins: not replayable, not ours
+        case EffectKind::sequence:
+        case EffectKind::user_variables:
+        case EffectKind::table_lock:
+        case EffectKind::table_unlock:
+        case EffectKind::handler:
+        case EffectKind::handler_close:
+        case EffectKind::next_transaction:
+        case EffectKind::tracking: return;  // pins: not replayable, not ours
     }
 }
 

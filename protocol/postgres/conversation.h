@@ -56,7 +56,7 @@ public:
 
     dialect::Cut cut(Bytes in, bool insist, ByteBuffer& out) override;
     const dialect::UnitFacts& facts() const override { return scratch_.facts; }
-    void accept(Bytes in, Slot slot, ByteBuffer& prefix) override;
+    bool accept(Bytes in, Slot slot, ByteBuffer& prefix) override;
     bool unit_open() const override { return !units_.empty() && !units_.back().ended; }
     size_t units_in_flight() const override { return units_.size(); }
     const std::string& error() const override { return detail_; }

@@ -451,8 +451,7 @@ void Conversation::forget_all_statements(Slot slot) {
     set_present(unnamed_, slot, {});
 }
 
-void Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
-    (void)in;
+bool Conversation::accept(Bytes, Slot slot, ByteBuffer& prefix) {
     if (units_.empty()) active_ = slot;
     if (!unit_open()) {
         Unit& begun = units_.push({});
@@ -506,6 +505,7 @@ void Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
     if (unread && (unread->statement_count != 1 || unread->statements[0].reason != sql::Reason::write)) {
         pins_.settings = true;
     }
+    return true;
 }
 
 /// Puts the prepared statements that the unit uses and the connection lacks in front of it.

@@ -572,6 +572,14 @@ void Conversation::apply_effect(const sql::Effect& effect, std::string_view tag)
         case EffectKind::listen:
         case EffectKind::unlisten:
         case EffectKind::unlisten_all:
+        case EffectKind::user_variable:
+        case EffectKind::user_variables:
+        case EffectKind::table_lock:
+        case EffectKind::table_unlock:
+        case EffectKind::handler:
+        case EffectKind::handler_close:
+        case EffectKind::next_transaction:
+        case EffectKind::tracking: return;  // MySQL's
         case EffectKind::sequence: break;
     }
 }

@@ -89,6 +89,9 @@ public:
     const std::string& error() const override { return login_.error(); }
     bool is_password_failure() const override { return login_.is_password_failure(); }
     size_t cancel_secret_bytes() const override { return login_.startup().protocol_minor >= 2 ? 32 : 4; }
+    void append_fatal(std::string_view code, std::string_view message, ByteBuffer& out) const override {
+        append_error(out, "FATAL", code, message);
+    }
     void welcome(const dialect::Parameters& parameters, uint32_t process_id, Bytes cancel_secret,
                  ByteBuffer& out) const override {
         append_authentication_ok(out);

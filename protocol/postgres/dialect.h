@@ -37,6 +37,7 @@ public:
     void present_parameters(dialect::Parameters& parameters, bool as_replica) const override;
     void append_cancel(Bytes key, ByteBuffer& out) const override;
     bool parse_cancel_key(Bytes key, uint32_t& process_id, Bytes& secret) const override;
+    sql::Dialect sql_dialect() const override { return sql::Dialect::postgres; }
     void append_fatal(std::string_view code, std::string_view message, ByteBuffer& out) const override;
 
 private:

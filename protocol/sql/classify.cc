@@ -19,12 +19,15 @@ void unread(std::string_view message, Reason reason, Classification& out) {
     statement.executes_prepared = false;
     statement.name.clear();
     statement.effects.clear();
+    statement.same_connection = false;
+    statement.kill = Statement::Kill::none;
     statement.begin = 0;
     statement.end = static_cast<uint32_t>(message.size());
     out.destination = Destination::primary;
     out.reason = reason;
     out.has_effects = false;
     out.has_control = false;
+    out.same_connection = false;
 }
 
 bool is_ascii(std::string_view text) {

@@ -71,6 +71,15 @@ enum class EffectKind : uint8_t {
     cursor_close,  // key: name
     cursor_close_all,
     sequence,  // currval/lastval now depend on this connection
+    // MySQL and MariaDB
+    user_variable,     // key: its name in lower case; `replay` is SET @name = literal
+    user_variables,    // some were assigned in a way that the text does not tell (:=, INTO @x, LOAD DATA)
+    table_lock,        // LOCK TABLES, FLUSH TABLES WITH READ LOCK, BACKUP LOCK, …
+    table_unlock,      // UNLOCK TABLES, BACKUP UNLOCK: all of them
+    handler,           // key: alias; HANDLER … OPEN
+    handler_close,     // key: alias
+    next_transaction,  // SET TRANSACTION …: of the next transaction only; `replay` is the statement
+    tracking,          // SET session_track_…: the proxy needs its own settings of these
 };
 /// The word that `holdfast classify` prints in "session" for a kind ("set", "prepare", "temporary", …).
 std::string_view to_string(EffectKind kind);
@@ -109,7 +118,13 @@ struct Statement {
                                   // destination is that of the prepared statement, for the caller to look up
     std::string name;             // savepoint or prepared statement, as the server folds it
     std::vector<Effect> effects;  // in order; mostly empty
-    uint32_t begin = 0;           // the statement's bytes in the message, without its semicolon
+    /// It asks for what the statement before it left on its connection (FOUND_ROWS(), SHOW WARNINGS, …): it
+    /// runs on the server connection of that statement.
+    bool same_connection = false;
+    /// KILL: the proxy's own numbers of connections are meant, not a server's.
+    enum class Kill : uint8_t { none, connection, query } kill = Kill::none;
+    uint64_t kill_id = 0;
+    uint32_t begin = 0;  // the statement's bytes in the message, without its semicolon
     uint32_t end = 0;
 };
 
@@ -121,6 +136,7 @@ struct Classification {
     std::vector<Statement> statements;  // the first `statement_count` are valid
     bool has_effects = false;           // any statement has effects
     bool has_control = false;           // any statement has a Control
+    bool same_connection = false;       // any statement demands it
     bool truncated = false;             // the text given was only a prefix
 };
 
@@ -140,6 +156,11 @@ struct Context {
         true;                      // PostgreSQL; at the beginning of the message: it is read whole under it
     bool encoding_is_safe = true;  // false: client_encoding is one whose second bytes can be quotes (SJIS,
                                    // BIG5, GBK, GB18030, JOHAB, UHC): everything goes to the primary
+    // MySQL and MariaDB: of sql_mode, and the version by which /*! … */ is read.
+    bool ansi_quotes = false;
+    bool no_backslash_escapes = false;
+    bool is_mariadb = true;
+    uint32_t server_version = 101'100;  // major * 10,000 + minor * 100 + patch; 0: unknown
     const FunctionCatalog* functions = nullptr;
     bool truncated = false;  // the text is only the beginning of the message
 };

@@ -66,6 +66,14 @@ std::string_view to_string(EffectKind kind) {
         case EffectKind::cursor_close: return "cursor_close";
         case EffectKind::cursor_close_all: return "cursor_close_all";
         case EffectKind::sequence: return "sequence";
+        case EffectKind::user_variable: return "user_variable";
+        case EffectKind::user_variables: return "user_variables";
+        case EffectKind::table_lock: return "table_lock";
+        case EffectKind::table_unlock: return "table_unlock";
+        case EffectKind::handler: return "handler";
+        case EffectKind::handler_close: return "handler_close";
+        case EffectKind::next_transaction: return "next_transaction";
+        case EffectKind::tracking: return "tracking";
     }
     std::abort();
 }

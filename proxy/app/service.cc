@@ -95,6 +95,7 @@ Status Service::open_listeners(ClusterService& service) {
                     engine::Peer who;
                     who.text = peer.text;
                     who.is_local = peer.is_unix;
+                    who.address = loop::ip_text(peer);
                     who.is_allowed = peer.is_unix || access->allows(Bytes(peer.ip.data(), peer.ip_size));
                     return engine_.accept(entrance, std::move(link), std::move(who));
                 });

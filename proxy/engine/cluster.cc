@@ -51,6 +51,12 @@ void Cluster::on_view(const health::View& view) {
     }
     if (view_.primary && !view.primary && !outage_began_) outage_began_ = world_.now();
     view_ = view;
+    for (const auto& server : view_.servers) {
+        const bool counts = version_text_.empty() || view_.primary == server.id;
+        if (counts && !server.version_text.empty() && server.version_text != version_text_) {
+            version_text_ = server.version_text;
+        }
+    }
     metrics().view_changed(view_);
     if (eligibility_changed) {
         // A session may end while it is told: go by ids.

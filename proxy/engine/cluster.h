@@ -47,6 +47,8 @@ public:
     const config::Cluster& settings() const { return *parts_.settings; }
     const config::Server& server(ServerId id) const { return settings().servers[id.value - 1]; }
     const health::View& view() const { return view_; }
+    /// What the servers call themselves (the primary, or whichever was last seen); empty: none was seen yet.
+    const std::string& version_text() const { return version_text_; }
     const RuleSet& rules() const { return rules_; }
     /// Passed on at the end of the turn: the answer can be a new view at once, and sessions are in the middle
     /// of things when they give hints.
@@ -110,6 +112,7 @@ private:
     Log& log_;
     ClusterParts parts_;
     health::View view_;
+    std::string version_text_;
     RuleSet rules_;
     ByteBuffer scratch_;
     std::unordered_map<SessionId, Session*> sessions_;

@@ -15,6 +15,7 @@ Session::Session(Engine& engine, SessionId id, Entrance& entrance, Peer peer)
       cluster_(entrance.cluster),
       id_(id),
       peer_(std::move(peer.text)),
+      address_(std::move(peer.address)),
       accepted_at_(engine.world().now()),
       is_local_(peer.is_local),
       is_allowed_(peer.is_allowed) {
@@ -27,18 +28,12 @@ Session::~Session() = default;
 
 void Session::adopt(std::unique_ptr<Link> link) {
     link_ = std::move(link);
-    dialect::ClientHandshakeOptions options;
-    const config::Listener& listener = entrance_.settings;
-    options.tls_offered = listener.tls.mode != config::ClientTlsMode::disable && !is_local_;
-    options.tls_required = listener.tls.mode == config::ClientTlsMode::require && !is_local_;
-    options.auth = static_cast<int>(listener.auth);
-    options.is_local = is_local_;
-    handshake_ = cluster_.dialect().client_handshake(options);
     if (cluster_.settings().login_timeout.count() > 0) {
         timer_ = cluster_.world().after(cluster_.settings().login_timeout, [this] {
             close_with(CloseReason::login_timeout, "57014", "the login took longer than login_timeout");
         });
     }
+    greet();
 }
 
 TimePoint Session::now() const {
@@ -127,7 +122,13 @@ void Session::close_with(CloseReason reason, std::string_view code, std::string_
     if (link_ && !inside) {
         ByteBuffer& out = engine_.out();
         out.clear();
-        cluster_.dialect().append_fatal(code, message, out);
+        if (conversation_) {
+            conversation_->append_fatal(code, message, out);
+        } else if (handshake_) {
+            handshake_->append_fatal(code, message, out);
+        } else {
+            cluster_.dialect().append_fatal(code, message, out);
+        }
         bytes_to_client_ += out.size();
         link_->write(out);
     }

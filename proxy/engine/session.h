@@ -27,6 +27,7 @@ struct Peer {
     std::string text;        // for the log
     bool is_local = false;   // a Unix socket
     bool is_allowed = true;  // by the listener's `allow`
+    std::string address;     // its IP address alone; empty: a Unix socket
 };
 
 /// One client, from accept to its end. Owned by the engine's table and buried at the end of the loop's turn.
@@ -79,6 +80,7 @@ private:
     using Transaction = dialect::Transaction;
 
     // session_login.cc
+    void greet();
     size_t login_bytes(Bytes bytes);
     void login_step(dialect::Step step);
     void look_up_role();
@@ -160,6 +162,7 @@ private:
     std::string cancel_secret_;
     std::string lost_state_;  // what the client is yet to be told of: "temporary tables"; empty: nothing
     std::string peer_;
+    std::string address_;
     TimePoint accepted_at_;
     TimePoint unit_began_at_{};
     TimePoint held_since_{};

@@ -10,6 +10,28 @@ namespace holdfast::engine {
 
 using dialect::Step;
 
+/// Begins the client's login: with a greeting, where the protocol has one and the servers' version is known.
+void Session::greet() {
+    dialect::Dialect& dialect = cluster_.dialect();
+    dialect::ClientHandshakeOptions options;
+    options.server_version = cluster_.version_text();
+    if (dialect.greets_first() && options.server_version.empty()) return cluster_.wait_for_news(*this);
+    const config::Listener& listener = entrance_.settings;
+    options.process_id = engine_.process_id(id_);
+    options.client_address = address_;
+    options.tls_offered = listener.tls.mode != config::ClientTlsMode::disable && !is_local_;
+    options.tls_required = listener.tls.mode == config::ClientTlsMode::require && !is_local_;
+    options.auth = static_cast<int>(listener.auth);
+    options.is_local = is_local_;
+    handshake_ = dialect.client_handshake(options);
+    ByteBuffer& out = engine_.out();
+    out.clear();
+    handshake_->start(out);
+    if (out.empty()) return;
+    bytes_to_client_ += out.size();
+    link_->write(out);
+}
+
 size_t Session::login_bytes(Bytes bytes) {
     size_t used = 0;
     while (phase_ == Phase::login && handshake_ && used < bytes.size()) {

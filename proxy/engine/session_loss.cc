@@ -210,8 +210,8 @@ void Session::try_move() {
     if (std::exchange(learn_, false)) {
         const auto text = conversation_->facts().text;
         if (!text.empty()) {
-            cluster_.learn(
-                sql::fingerprint(sql::Dialect::postgres, text.substr(0, limits::batch_collected_bytes_max)));
+            cluster_.learn(sql::fingerprint(cluster_.dialect().sql_dialect(),
+                                            text.substr(0, limits::batch_collected_bytes_max)));
         }
     }
     existing->link()->write(prefix, retained_);

@@ -200,7 +200,7 @@ bool Session::begin_unit(Bytes unit, const Cut& cut, size_t& used) {
 void Session::send_unit(Bytes bytes, Slot slot) {
     ByteBuffer& prefix = engine_.prefix();
     prefix.clear();
-    conversation_->accept(bytes, slot, prefix);
+    const bool as_it_came = conversation_->accept(bytes, slot, prefix);
     if (retained_whole_) {
         if (conversation_->rerunnable() &&
             retained_.size() + bytes.size() <= limits::statement_retained_bytes_max) {
@@ -214,7 +214,7 @@ void Session::send_unit(Bytes bytes, Slot slot) {
     }
     if (!prefix.empty()) {
         flush_requests();
-        connection(slot)->link()->write(prefix, bytes);
+        connection(slot)->link()->write(prefix, as_it_came ? bytes : Bytes{});
         pending_begin_ = pending_end_ = static_cast<size_t>(bytes.data() - pending_base_) + bytes.size();
         return;
     }
@@ -265,7 +265,7 @@ RouteState Session::route_state(const dialect::UnitFacts& facts) {
     if (facts.destination == sql::Destination::replica) {
         if (cluster_.has_learned() && !facts.text.empty()) {
             state.learned = cluster_.has_learned(sql::fingerprint(
-                sql::Dialect::postgres, facts.text.substr(0, limits::batch_collected_bytes_max)));
+                cluster_.dialect().sql_dialect(), facts.text.substr(0, limits::batch_collected_bytes_max)));
         }
         update_required_position();
         state.waits_for_own_write = last_write_at_ != TimePoint{};

@@ -27,6 +27,11 @@ size_t Session::on_server_bytes(ServerConnection& connection, Bytes bytes) {
             forward_to = used + scan.forward;
         }
         used += scan.consumed;
+        if (!scan.instead.empty()) {
+            forward(bytes.subspan(forward_from, forward_to - forward_from));
+            forward(scan.instead);
+            forward_from = forward_to = used;
+        }
         if (scan.event != ScanEvent::none) {
             forward(bytes.subspan(forward_from, forward_to - forward_from));
             forward_from = forward_to = used;

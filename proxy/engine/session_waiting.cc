@@ -101,6 +101,8 @@ void Session::on_news() {
             return wake();
         case Phase::ready: return subscribe();
         case Phase::login:
+            if (!handshake_) greet();
+            return;
         case Phase::closing: return;
     }
 }

@@ -1,6 +1,7 @@
 #include "proxy/loop/address.h"
 
 #include <algorithm>
+#include <arpa/inet.h>
 #include <cstring>
 #include <memory>
 #include <netdb.h>
@@ -84,6 +85,13 @@ uint16_t port_of(const SocketAddress& address) {
         return ntohs(reinterpret_cast<const sockaddr_in6*>(&address.storage)->sin6_port);
     }
     return 0;
+}
+
+std::string ip_text(const PeerAddress& peer) {
+    if (peer.ip_size == 0) return {};
+    char text[INET6_ADDRSTRLEN] = {};
+    inet_ntop(peer.ip_size == 4 ? AF_INET : AF_INET6, peer.ip.data(), text, sizeof text);
+    return text;
 }
 
 PeerAddress peer_address(const SocketAddress& address) {

@@ -29,6 +29,9 @@ struct PeerAddress {
     size_t ip_size = 0;  // 4 or 16; an IPv4 peer of an IPv6 socket counts as IPv4; 0: Unix socket
 };
 
+/// The peer's IP address in text, without its port; empty for a Unix socket.
+std::string ip_text(const PeerAddress& peer);
+
 /// The address of a Unix socket.
 /// errors  bad_length: longer than the kernel allows (107 bytes)
 Result<SocketAddress> unix_address(const std::string& path);
