@@ -47,6 +47,8 @@ inline constexpr std::chrono::milliseconds partial_batch_patience = 10ms;
 inline constexpr std::chrono::milliseconds server_login_timeout = 10s;
 /// After a failed connection attempt a session tries again, if no news of the servers came before.
 inline constexpr std::chrono::milliseconds reconnect_delay = 50ms;
+/// A replica that could not be brought to a session's state is left alone by it for this long.
+inline constexpr std::chrono::milliseconds replica_unusable_for = 1s;
 /// A session's replica is chosen anew after this, so that load follows servers that came back.
 inline constexpr std::chrono::milliseconds replica_choice_lifetime = 30s;
 /// What may be made up to end a long message whose server is gone; beyond that the client is closed.

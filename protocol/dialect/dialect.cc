@@ -13,6 +13,10 @@ std::string Pins::describe() const {
     add(advisory_locks > 0, "advisory locks");
     add(held_cursors > 0, "cursors WITH HOLD");
     add(settings, "settings that could not be recorded");
+    add(variables, "user variables");
+    add(table_locks, "table locks");
+    add(handlers > 0, "open handlers");
+    add(long_data > 0, "parameters sent in pieces");
     add(replication, "the replication stream");
     return text;
 }

@@ -69,12 +69,18 @@ struct Progress {
     Step step;
 };
 
+/// What only the dialect knows of how a client wants to be spoken to.
+class ClientTraits {
+public:
+    virtual ~ClientTraits() = default;
+};
+
 /// The proxy's side of a client's login. Dies when the session is ready.
 class ClientHandshake {
 public:
     virtual ~ClientHandshake() = default;
     /// Called once, before any bytes: what a protocol in which the server speaks first has to say.
-    virtual void start(ByteBuffer& /*out*/) {}
+    virtual Step start(ByteBuffer& /*out*/) { return Step::need_bytes; }
     virtual Progress on_bytes(Bytes in, ByteBuffer& out) = 0;
     virtual Step on_secured(std::string_view alpn, Bytes end_point, std::string_view client_common_name,
                             ByteBuffer& out) = 0;
@@ -84,6 +90,10 @@ public:
     virtual const std::string& user() const = 0;
     virtual Identity identity() const = 0;
     virtual std::shared_ptr<const Credential> take_credential() = 0;
+    virtual std::shared_ptr<const ClientTraits> traits() const { return nullptr; }
+    /// After Step::derive_keys. CPU-heavy: called on another thread, while nothing else touches this object.
+    virtual void derive() {}
+    virtual Step on_derived(ByteBuffer& /*out*/) { return Step::failed; }
     virtual Bytes cancel_key() const = 0;
     virtual const std::string& error() const = 0;
     virtual bool is_password_failure() const = 0;
@@ -164,6 +174,9 @@ enum class CutKind : uint8_t {
     stream,     // the body of a long message, or copy data: forward as it is (no accept)
     drop,       // to be ignored
     answer,     // answered by the dialect itself: `out` goes to the client
+    wait,       // what is in flight must be answered first: cut again then
+    kill,       // it asks to end another session or what that one runs: kill_request(), then answer_kill()
+    log_in,     // it logs in anew on this connection; nothing is in flight and no transaction open
     terminate,  // the client says goodbye
     malformed,  // error() says why; the connection can't go on
 };
@@ -173,16 +186,24 @@ struct Cut {
     bool escalates = false;  // go_on: it needs the primary, and the unit was sent to a replica
 };
 
+/// A client's wish to end what another session of the cluster runs, or that session (MySQL's KILL).
+struct KillRequest {
+    uint64_t process_id = 0;  // as its client was told
+    bool whole_session = false;
+};
+enum class KillOutcome : uint8_t { done, no_such_session, not_allowed };
+
 /// What scanning a server's bytes came upon. The engine forwards `forward` bytes, drops the rest of
 /// `consumed`, acts, and scans on behind them.
 enum class ScanEvent : uint8_t {
-    none,          // all that can be consumed is
-    unit_done,     // the open unit's answer is complete (its end is in `forward`)
-    sync_done,     // the answer to synchronisation: complete
-    sync_failed,   // … with an error: detail() says which; the connection is in an unknown state
-    refused,       // a "read-only" refusal (not forwarded) of a unit that can be run again on the primary
-    conflict,      // a recovery conflict (not forwarded) of a unit that can be run again elsewhere
-    dying,         // the server announces its end (not forwarded)
+    none,         // all that can be consumed is
+    unit_done,    // the open unit's answer is complete (its end is in `forward`)
+    sync_done,    // the answer to synchronisation: complete
+    sync_failed,  // … with an error: detail() says which; the connection is in an unknown state
+    refused,   // a "read-only" refusal (not forwarded) of a unit that was not carried out: by a replica, or
+               // by a primary that is none any more
+    conflict,  // a recovery conflict (not forwarded) of a unit that can be run again elsewhere
+    dying,     // the server announces its end (not forwarded)
     role_changed,  // the server reports another role: says_replica()
     lying,         // what it sends makes no sense: detail(); the connection can't go on
 };
@@ -221,11 +242,15 @@ struct Pins {
     uint32_t advisory_locks = 0;
     uint32_t held_cursors = 0;
     bool replication = false;
+    bool variables = false;     // of the user, whose values are not known
+    bool table_locks = false;   // LOCK TABLES and its like
+    uint32_t handlers = 0;      // HANDLER … OPEN
+    uint32_t long_data = 0;     // parameters sent in pieces for statements that have not run yet
     bool any() const {
-        return temporary || settings || advisory_locks > 0 || held_cursors > 0 || replication;
+        return reads() || advisory_locks > 0 || held_cursors > 0 || handlers > 0 || long_data > 0;
     }
     /// Reads must see it too (temporary tables, settings).
-    bool reads() const { return temporary || settings || replication; }
+    bool reads() const { return temporary || settings || replication || variables || table_locks; }
     std::string describe() const;  // "temporary tables, advisory locks"
 };
 
@@ -244,6 +269,14 @@ public:
     /// before it there (a prepared statement that the connection lacks) is appended to `prefix`. False:
     /// `prefix` holds the unit itself too, rewritten for this connection, and `in` is not to be sent.
     virtual bool accept(Bytes in, Slot slot, ByteBuffer& prefix) = 0;
+    /// The body of a long request that nobody answers is under way: CutKind::stream is to be sent all the
+    /// same.
+    virtual bool streams_unanswered() const { return false; }
+    virtual const KillRequest& kill_request() const {
+        static const KillRequest none;
+        return none;
+    }
+    virtual void answer_kill(KillOutcome /*outcome*/, ByteBuffer& /*out*/) {}
     virtual bool unit_open() const = 0;            // a unit was begun and its last request has not been seen
     virtual size_t units_in_flight() const = 0;    // begun and not fully answered
     virtual const std::string& error() const = 0;  // after malformed
@@ -265,6 +298,9 @@ public:
 
     /// Every unit in flight can be sent again elsewhere: reads, and nothing of their rows delivered.
     virtual bool rerunnable() const = 0;
+    /// The bytes of the units in flight are worth keeping: they can be run again, or a refusal would prove
+    /// that they were not carried out.
+    virtual bool retainable() const { return rerunnable(); }
     /// Of the oldest unit in flight: it can have committed something.
     virtual bool may_have_committed() const = 0;
 
@@ -279,6 +315,8 @@ public:
     // --- losing and moving ----------------------------------------------------------------------------
     /// The connection of a slot is new (logged in, nothing of this session on it) …
     virtual void slot_opened(Slot slot, bool is_replica) = 0;
+    /// … this is what its server said at login …
+    virtual void slot_parameters(Slot /*slot*/, const Parameters& /*parameters*/) {}
     /// … or its server was promoted under it …
     virtual void slot_promoted(Slot slot) = 0;
     /// … or gone: units in flight there stay in flight until fail_unit() or rerun_unit().
@@ -290,7 +328,8 @@ public:
     virtual size_t refuse_unit(Bytes in, const FailureText& text, ByteBuffer& out) = 0;
     /// All units in flight will be sent again to `slot`: `requests` are their bytes. What the client already
     /// has of the answer is swallowed when it comes again.
-    virtual void rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) = 0;
+    /// False: `prefix` holds the requests too, rewritten, and `requests` are not to be sent.
+    virtual bool rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) = 0;
     /// What is still to come on `slot` of the units that are being moved away is swallowed; false: that can't
     /// be told apart, close the connection instead.
     virtual bool abandon_answer(Slot slot) = 0;
@@ -351,6 +390,15 @@ struct ServerHandshakeOptions {
     bool tls_direct = false;
 };
 
+/// Read while the conversation is made, but for `sources`, which outlives it.
+struct ConversationOptions {
+    const Identity& identity;
+    const ClassifierSources& sources;  // read at every classification
+    const Parameters& welcome;         // what the client was told
+    std::shared_ptr<const ClientTraits> traits;
+    uint32_t process_id = 0;
+};
+
 /// One wire protocol: makes the objects above.
 class Dialect {
 public:
@@ -360,13 +408,15 @@ public:
     /// known.
     virtual bool greets_first() const { return false; }
     virtual std::unique_ptr<ClientHandshake> client_handshake(const ClientHandshakeOptions& options) = 0;
+    /// A login on a connection that has logged in before (CutKind::log_in): `request` is what cut() saw.
+    virtual std::unique_ptr<ClientHandshake> client_handshake_again(const ClientHandshakeOptions& /*options*/,
+                                                                    const ClientTraits& /*traits*/,
+                                                                    Bytes /*request*/) {
+        return nullptr;
+    }
     virtual std::unique_ptr<ServerHandshake> server_handshake(const Identity& identity,
                                                               const ServerHandshakeOptions& options) = 0;
-    /// `sources` is read at every classification; it outlives the conversation. `welcome` are the
-    /// parameters that the client was told.
-    virtual std::unique_ptr<Conversation> conversation(const Identity& identity,
-                                                       const ClassifierSources& sources,
-                                                       const Parameters& welcome) = 0;
+    virtual std::unique_ptr<Conversation> conversation(const ConversationOptions& options) = 0;
     virtual std::unique_ptr<ResetTracker> reset_tracker() = 0;
     /// A credential made of a configured secret, for sessions whose login taught none.
     virtual std::shared_ptr<const Credential> credential(const StoredRole& role) = 0;
@@ -379,6 +429,8 @@ public:
     /// Splits a client's cancel key into our process id and secret; false: not one of ours.
     virtual bool parse_cancel_key(Bytes key, uint32_t& process_id, Bytes& secret) const = 0;
     virtual void append_fatal(std::string_view code, std::string_view message, ByteBuffer& out) const = 0;
+    /// The orderly end of an idle server connection.
+    virtual void append_goodbye(ByteBuffer& out) const = 0;
 };
 
 }  // namespace holdfast::dialect

@@ -104,7 +104,7 @@ void SessionLog::record_now(const sql::Effect& effect) {
             if (known == entries_.end()) return;
             const uint64_t prepared_at = known->version;
             erase(key);
-            put("deallocate:" + effect.key, "DEALLOCATE " + quoted(effect.key), Scope::everywhere);
+            put("deallocate:" + effect.key, effect.replay.empty() ? "DEALLOCATE " + quoted(effect.key) : effect.replay, Scope::everywhere);
             entries_.back().only_after = prepared_at;
             return;
         }

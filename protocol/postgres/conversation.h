@@ -81,7 +81,7 @@ public:
     void slot_lost(Slot slot) override;
     void fail_unit(const dialect::FailureText& text, ByteBuffer& out) override;
     size_t refuse_unit(Bytes in, const dialect::FailureText& text, ByteBuffer& out) override;
-    void rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) override;
+    bool rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) override;
     bool abandon_answer(Slot slot) override;
     void lose_transaction(const dialect::FailureText& text) override;
     bool answer_rollback(ByteBuffer& out) override;

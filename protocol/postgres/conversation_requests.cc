@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "protocol/base/limits.h"
+#include "protocol/dialect/rerun.h"
 #include "protocol/postgres/conversation.h"
 
 namespace holdfast::postgres {
@@ -10,6 +11,8 @@ namespace {
 
 using dialect::Cut;
 using dialect::CutKind;
+using dialect::is_commit;
+using dialect::is_harmless;
 using sql::Control;
 using sql::Destination;
 
@@ -34,28 +37,6 @@ bool is_frontend_type(char type) {
         case frontend::terminate: return true;
         default: return false;
     }
-}
-
-/// Whether running the statement again somewhere else can't do anything twice.
-bool is_harmless(const sql::Statement& statement) {
-    switch (statement.control) {
-        case Control::none:
-        case Control::begin:
-        case Control::begin_read_only: break;
-        default: return false;
-    }
-    if (statement.destination != Destination::primary) return true;
-    switch (statement.reason) {
-        case sql::Reason::begin:
-        case sql::Reason::serializable:
-        case sql::Reason::server_role: return true;
-        default: return false;
-    }
-}
-
-bool is_commit(Control control) {
-    return control == Control::commit || control == Control::commit_and_chain ||
-           control == Control::prepare_transaction || control == Control::commit_prepared;
 }
 
 }  // namespace
@@ -665,7 +646,7 @@ void Conversation::expect_requests(Slot slot, bool rerun) {
     }
 }
 
-void Conversation::rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) {
+bool Conversation::rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) {
     expected_.clear();
     active_ = slot;
     copy_in_ = false;
@@ -682,6 +663,7 @@ void Conversation::rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) {
     }
     insert_missing(slot, true, prefix);
     expect_requests(slot, true);
+    return true;
 }
 
 }  // namespace holdfast::postgres

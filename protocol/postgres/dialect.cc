@@ -229,11 +229,10 @@ std::unique_ptr<dialect::ServerHandshake> PostgresDialect::server_handshake(
 }
 
 std::unique_ptr<dialect::Conversation> PostgresDialect::conversation(
-    const dialect::Identity& identity, const dialect::ClassifierSources& sources,
-    const dialect::Parameters& welcome) {
-    auto& cache = caches_[&sources];
-    if (!cache) cache = std::make_unique<StatementCache>(sources);
-    return std::make_unique<Conversation>(identity, *cache, scratch_, welcome);
+    const dialect::ConversationOptions& options) {
+    auto& cache = caches_[&options.sources];
+    if (!cache) cache = std::make_unique<StatementCache>(options.sources);
+    return std::make_unique<Conversation>(options.identity, *cache, scratch_, options.welcome);
 }
 
 std::unique_ptr<dialect::ResetTracker> PostgresDialect::reset_tracker() {
@@ -252,6 +251,10 @@ void PostgresDialect::present_parameters(dialect::Parameters& parameters, bool a
     for (auto& [name, value] : parameters) {
         if (name == "in_hot_standby") value = as_replica ? "on" : "off";
     }
+}
+
+void PostgresDialect::append_goodbye(ByteBuffer& out) const {
+    append_message(out, frontend::terminate);
 }
 
 void PostgresDialect::append_cancel(Bytes key, ByteBuffer& out) const {

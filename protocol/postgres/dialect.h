@@ -29,14 +29,13 @@ public:
         const dialect::ClientHandshakeOptions& options) override;
     std::unique_ptr<dialect::ServerHandshake> server_handshake(
         const dialect::Identity& identity, const dialect::ServerHandshakeOptions& options) override;
-    std::unique_ptr<dialect::Conversation> conversation(const dialect::Identity& identity,
-                                                        const dialect::ClassifierSources& sources,
-                                                        const dialect::Parameters& welcome) override;
+    std::unique_ptr<dialect::Conversation> conversation(const dialect::ConversationOptions& options) override;
     std::unique_ptr<dialect::ResetTracker> reset_tracker() override;
     std::shared_ptr<const dialect::Credential> credential(const dialect::StoredRole& role) override;
     void present_parameters(dialect::Parameters& parameters, bool as_replica) const override;
     void append_cancel(Bytes key, ByteBuffer& out) const override;
     bool parse_cancel_key(Bytes key, uint32_t& process_id, Bytes& secret) const override;
+    void append_goodbye(ByteBuffer& out) const override;
     sql::Dialect sql_dialect() const override { return sql::Dialect::postgres; }
     void append_fatal(std::string_view code, std::string_view message, ByteBuffer& out) const override;
 

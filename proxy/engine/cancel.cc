@@ -34,4 +34,35 @@ void CancelSender::finish() {
     if (self_) cluster_.world().defer([self = std::move(self_)] {});
 }
 
+CancelCommand::CancelCommand(Cluster& cluster, ByteBuffer command)
+    : cluster_(cluster), command_(std::move(command)) {}
+
+void CancelCommand::send(Cluster& cluster, ServerId server, IdentityRef identity,
+                         std::shared_ptr<const dialect::Credential> credential, ByteBuffer command) {
+    std::shared_ptr<CancelCommand> sender(new CancelCommand(cluster, std::move(command)));
+    sender->self_ = sender;
+    CancelCommand& self = *sender;
+    self.limit_ = cluster.world().after(limits::server_login_timeout, [&self] { self.finish(); });
+    self.connection_ =
+        std::make_unique<ServerConnection>(cluster, server, std::move(identity), std::move(credential));
+    self.connection_->start(self);
+}
+
+void CancelCommand::on_server_ready(ServerConnection& connection) {
+    connection.link()->write(command_);
+}
+
+/// Its answer, whatever it is: what the command was to end may just have ended by itself.
+size_t CancelCommand::on_server_bytes(ServerConnection&, Bytes bytes) {
+    finish();
+    return bytes.size();
+}
+
+void CancelCommand::finish() {
+    limit_.reset();
+    if (!self_) return;
+    if (connection_) connection_->retire();
+    cluster_.world().defer([self = std::move(self_)] {});
+}
+
 }  // namespace holdfast::engine

@@ -4,6 +4,7 @@
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/ids.h"
+#include "proxy/engine/server_connection.h"
 #include "proxy/engine/world.h"
 
 namespace holdfast::engine {
@@ -31,6 +32,30 @@ private:
     std::unique_ptr<Timer> attempt_;
     std::unique_ptr<Timer> limit_;
     std::shared_ptr<CancelSender> self_;
+};
+
+/// Carries a cancel command to a server that takes none without a login: logs in as the session's user, sends
+/// it, and leaves. Lives by itself, like CancelSender.
+class CancelCommand final : public ServerConnectionUser {
+public:
+    static void send(Cluster& cluster, ServerId server, IdentityRef identity,
+                     std::shared_ptr<const dialect::Credential> credential, ByteBuffer command);
+
+    void on_server_ready(ServerConnection& connection) override;
+    void on_server_failed(ServerConnection&, const ConnectFailure&) override { finish(); }
+    size_t on_server_bytes(ServerConnection&, Bytes bytes) override;
+    void on_server_writable(ServerConnection&) override {}
+    void on_server_ended(ServerConnection&, std::string_view) override { finish(); }
+
+private:
+    CancelCommand(Cluster& cluster, ByteBuffer command);
+    void finish();
+
+    Cluster& cluster_;
+    ByteBuffer command_;
+    std::unique_ptr<ServerConnection> connection_;
+    std::unique_ptr<Timer> limit_;
+    std::shared_ptr<CancelCommand> self_;
 };
 
 }  // namespace holdfast::engine

@@ -168,6 +168,7 @@ bool Cluster::may_open(ServerId server, const SharedIdentity& identity) const {
 void Cluster::give_back(std::unique_ptr<ServerConnection> connection, Bytes reset) {
     if (reset.empty() || !connection->ready() || connection->was_cancelled() ||
         settings().pool.idle_timeout.count() == 0) {
+        if (!reset.empty() && connection->ready()) connection->say_goodbye();
         return;  // it is closed here
     }
     ServerConnection& cleaned = *connection;
@@ -240,11 +241,17 @@ void Cluster::close_idle() {
     resetting_.clear();
 }
 
-void Cluster::send_cancel(ServerConnection& connection) {
+void Cluster::send_cancel(ServerConnection& connection,
+                          std::shared_ptr<const dialect::Credential> credential) {
     connection.cancel_sent();
     ByteBuffer request;
     dialect().append_cancel(connection.cancel_key(), request);
-    CancelSender::send(*this, connection.server(), std::move(request));
+    if (dialect().cancel_needs_login()) {
+        CancelCommand::send(*this, connection.server(), connection.identity(), std::move(credential),
+                            std::move(request));
+    } else {
+        CancelSender::send(*this, connection.server(), std::move(request));
+    }
 }
 
 void Cluster::learn(uint64_t fingerprint) {

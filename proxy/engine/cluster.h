@@ -90,8 +90,8 @@ public:
     void discard(ServerConnection& connection);
     void close_idle();
 
-    /// Sends a cancel request to the server that `connection` is to.
-    void send_cancel(ServerConnection& connection);
+    /// Sends a cancel request to the server that `connection` is to; `credential` is its session's.
+    void send_cancel(ServerConnection& connection, std::shared_ptr<const dialect::Credential> credential);
 
     /// How many sessions read from each server, as the view orders them.
     std::vector<uint32_t>& loads() { return loads_; }

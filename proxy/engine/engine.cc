@@ -81,6 +81,22 @@ void Engine::cancel(Cluster& cluster, Bytes key) {
     cluster.metrics().cancel_request(found);
 }
 
+dialect::KillOutcome Engine::kill(Cluster& cluster, const std::string& user,
+                                  const dialect::KillRequest& request) {
+    using dialect::KillOutcome;
+    if (request.process_id > UINT32_MAX) return KillOutcome::no_such_session;
+    const auto id = by_process_id_.find(static_cast<uint32_t>(request.process_id));
+    Session* session = id == by_process_id_.end() ? nullptr : cluster.find(id->second);
+    if (!session || session->user().empty()) return KillOutcome::no_such_session;
+    if (session->user() != user) return KillOutcome::not_allowed;
+    if (request.whole_session) {
+        session->close(CloseReason::limit, "killed by its user");
+    } else {
+        session->cancel();
+    }
+    return KillOutcome::done;
+}
+
 void Engine::shut_down(std::function<void()> on_empty) {
     shutting_down_ = true;
     on_empty_ = std::move(on_empty);

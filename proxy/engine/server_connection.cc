@@ -19,7 +19,15 @@ ServerConnection::ServerConnection(Cluster& cluster, ServerId server, IdentityRe
 ServerConnection::~ServerConnection() {
     if (counted_) cluster_.metrics().server_connection_closed(server_);
     if (begun_) cluster_.connection_gone(*this);
+    if (state_ == State::idle) say_goodbye();
     if (link_) Link::close_gently(std::move(link_));
+}
+
+void ServerConnection::say_goodbye() {
+    if (!link_) return;
+    ByteBuffer goodbye;
+    cluster_.dialect().append_goodbye(goodbye);
+    link_->write(goodbye);
 }
 
 void ServerConnection::start(ServerConnectionUser& user) {

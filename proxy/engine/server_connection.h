@@ -71,6 +71,9 @@ public:
         state_ = State::ready;
         says_replica_.reset();  // it may be long ago
     }
+    /// Leaves the server in the protocol's own way. Only when nothing is in flight: behind half a request
+    /// these bytes would be part of it.
+    void say_goodbye();
     /// Its owner has no use for it any more, and it dies at the end of the turn: it calls nobody.
     void retire() {
         user_ = nullptr;

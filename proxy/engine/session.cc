@@ -78,7 +78,8 @@ void Session::cancel() {
     if (phase_ != Phase::ready || !busy()) return;
     ServerConnection* server = connection(active_);
     // A connection that is being brought up to date runs nothing of the user's.
-    if (server && server->ready() && !conversation_->synchronising(active_)) cluster_.send_cancel(*server);
+    if (server && server->ready() && !conversation_->synchronising(active_))
+        cluster_.send_cancel(*server, credential_);
 }
 
 void Session::set_client_state() {
@@ -174,6 +175,13 @@ void Session::close(CloseReason reason, std::string_view detail) {
         const LogLevel level = failed ? LogLevel::warn : LogLevel::info;
         if (log.enabled(level)) log.write(level, "session_closed", fields);
     }
+    leave_servers();
+    if (link_) Link::close_gently(std::move(link_));
+    engine_.bury(id_);
+}
+
+/// Gives the server connections back to the pool, as far as they can be used again.
+void Session::leave_servers() {
     for (const Slot slot : {Slot::a, Slot::b}) {
         auto& place = slots_[dialect::index(slot)];
         if (!place) continue;
@@ -193,8 +201,6 @@ void Session::close(CloseReason reason, std::string_view detail) {
         counted_in_load_ = false;
         --cluster_.loads()[load_server_.value - 1];
     }
-    if (link_) Link::close_gently(std::move(link_));
-    engine_.bury(id_);
 }
 
 /// The connection may be the one whose callback we are in: it dies at the end of the turn.

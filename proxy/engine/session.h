@@ -67,6 +67,8 @@ public:
 
     // --- from the engine
     bool owns_cancel_secret(Bytes secret) const;
+    /// Whose it is; empty before the login is complete.
+    std::string_view user() const { return identity_ ? std::string_view(identity_->identity.user) : ""; }
     void cancel();
     /// Orderly end of the proxy; true: it may be closed now (idle).
     bool is_idle() const;
@@ -81,8 +83,12 @@ private:
 
     // session_login.cc
     void greet();
+    dialect::ClientHandshakeOptions handshake_options() const;
+    void log_in_again(Bytes request);
+    void leave_servers();
     size_t login_bytes(Bytes bytes);
     void login_step(dialect::Step step);
+    void derive_keys();
     void look_up_role();
     void authenticated();
     void open_first_server();
@@ -93,6 +99,7 @@ private:
     // session_requests.cc
     bool begin_unit(Bytes rest, const dialect::Cut& cut, size_t& used);
     void send_unit(Bytes bytes, Slot slot);
+    bool kill_other();
     void flush_requests();
     void be_patient();
     void refuse(Bytes rest, const dialect::FailureText& text, size_t& used);
@@ -109,6 +116,7 @@ private:
     void forward(Bytes bytes);
     bool act_on(Slot slot, const dialect::Scan& scan);
     void unit_done(Slot slot);
+    bool refused_by_primary();
     void set_client_state();
 
     // session_waiting.cc
@@ -148,9 +156,10 @@ private:
     Cluster& cluster_;
     SessionId id_;
     std::unique_ptr<Link> link_;
-    std::unique_ptr<dialect::ClientHandshake> handshake_;  // until the login is complete
+    std::shared_ptr<dialect::ClientHandshake> handshake_;  // until the login is complete
     std::unique_ptr<dialect::Conversation> conversation_;  // from then on
     std::shared_ptr<const dialect::Credential> credential_;
+    std::shared_ptr<const dialect::ClientTraits> traits_;
     IdentityRef identity_;
     std::array<std::unique_ptr<ServerConnection>, dialect::slot_count> slots_;
     std::unique_ptr<Timer> timer_;  // login or hold
@@ -168,6 +177,7 @@ private:
     TimePoint held_since_{};
     TimePoint last_write_at_{};  // zero: none, or `required_` is known to hold it
     TimePoint replica_chosen_at_{};
+    TimePoint replica_unusable_until_{};  // it could not be brought to this session's state
     Position required_;
     uint64_t bytes_from_client_ = 0;
     uint64_t bytes_to_client_ = 0;

@@ -13,9 +13,20 @@ using dialect::Step;
 /// Begins the client's login: with a greeting, where the protocol has one and the servers' version is known.
 void Session::greet() {
     dialect::Dialect& dialect = cluster_.dialect();
+    const dialect::ClientHandshakeOptions options = handshake_options();
+    if (dialect.greets_first() && options.server_version.empty()) return cluster_.wait_for_news(*this);
+    handshake_ = dialect.client_handshake(options);
+    ByteBuffer& out = engine_.out();
+    out.clear();
+    login_step(handshake_->start(out));
+    if (out.empty()) return;
+    bytes_to_client_ += out.size();
+    link_->write(out);
+}
+
+dialect::ClientHandshakeOptions Session::handshake_options() const {
     dialect::ClientHandshakeOptions options;
     options.server_version = cluster_.version_text();
-    if (dialect.greets_first() && options.server_version.empty()) return cluster_.wait_for_news(*this);
     const config::Listener& listener = entrance_.settings;
     options.process_id = engine_.process_id(id_);
     options.client_address = address_;
@@ -23,13 +34,32 @@ void Session::greet() {
     options.tls_required = listener.tls.mode == config::ClientTlsMode::require && !is_local_;
     options.auth = static_cast<int>(listener.auth);
     options.is_local = is_local_;
-    handshake_ = dialect.client_handshake(options);
+    return options;
+}
+
+/// The client logs in anew on its connection: it leaves its servers and its state, as if it had just come.
+void Session::log_in_again(Bytes request) {
+    leave_servers();
+    conversation_.reset();
+    identity_ = {};
+    credential_.reset();
+    lost_state_.clear();
+    last_write_at_ = {};
+    required_ = {};
+    wrote_ = false;
+    active_ = primary_slot_ = Slot::a;
+    phase_ = Phase::login;
+    set_client_state();
+    dialect::ClientHandshakeOptions options = handshake_options();
+    handshake_ = cluster_.dialect().client_handshake_again(options, *traits_, request);
     ByteBuffer& out = engine_.out();
     out.clear();
-    handshake_->start(out);
-    if (out.empty()) return;
-    bytes_to_client_ += out.size();
-    link_->write(out);
+    const Step step = handshake_->start(out);
+    if (!out.empty()) {
+        bytes_to_client_ += out.size();
+        link_->write(out);
+    }
+    login_step(step);
 }
 
 size_t Session::login_bytes(Bytes bytes) {
@@ -68,7 +98,7 @@ void Session::login_step(Step step) {
             return close(CloseReason::cancel_request);
         }
         case Step::done: return authenticated();
-        case Step::derive_keys:
+        case Step::derive_keys: return derive_keys();
         case Step::failed: {
             if (handshake_->is_password_failure()) cluster_.directory().forget_role(handshake_->user());
             return close(
@@ -76,6 +106,31 @@ void Session::login_step(Step step) {
                 handshake_->error());
         }
     }
+}
+
+/// CPU-heavy work of the login goes to another thread; the client is not read meanwhile.
+void Session::derive_keys() {
+    link_->pause(Pause::login);
+    // The work may outlive this session: it holds the handshake until it is done.
+    auto held = std::make_shared<std::shared_ptr<dialect::ClientHandshake>>(handshake_);
+    cluster_.world().offload(
+        [held] {
+            (*held)->derive();
+            held->reset();
+        },
+        [cluster = &cluster_, id = id_] {
+            Session* session = cluster->find(id);
+            if (!session || session->phase_ != Phase::login || !session->handshake_) return;
+            ByteBuffer& out = session->engine_.out();
+            out.clear();
+            const Step step = session->handshake_->on_derived(out);
+            if (!out.empty()) {
+                session->bytes_to_client_ += out.size();
+                session->link_->write(out);
+            }
+            session->link_->resume(Pause::login);
+            session->login_step(step);
+        });
 }
 
 void Session::on_secured() {
@@ -125,6 +180,7 @@ void Session::look_up_role() {
 void Session::authenticated() {
     if (!is_allowed_ || engine_.is_full() || engine_.shutting_down()) return look_up_role();  // says why not
     credential_ = handshake_->take_credential();
+    traits_ = handshake_->traits();
     identity_ = cluster_.intern_identity(handshake_->identity());
     phase_ = Phase::opening;
     link_->pause(Pause::login);
@@ -233,11 +289,13 @@ void Session::welcome(std::shared_ptr<const dialect::Parameters> parameters) {
     out.clear();
     handshake_->welcome(*parameters, engine_.process_id(id_), as_bytes(cancel_secret_), out);
     handshake_.reset();
-    conversation_ = cluster_.dialect().conversation(identity_->identity, *identity_->sources, *parameters);
+    conversation_ = cluster_.dialect().conversation(
+        {identity_->identity, *identity_->sources, *parameters, traits_, engine_.process_id(id_)});
     conversation_->set_corrects(entrance_.settings.role == config::ListenerRole::automatic);
     for (const Slot slot : {Slot::a, Slot::b}) {
         if (ServerConnection* opened = connection(slot)) {
             conversation_->slot_opened(slot, opened->says_replica().value_or(slot != primary_slot_));
+            conversation_->slot_parameters(slot, opened->parameters());
         }
     }
     timer_.reset();

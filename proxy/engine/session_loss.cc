@@ -206,7 +206,7 @@ void Session::try_move() {
     moving_ = false;
     end_hold(HoldOutcome::resumed);
     active_ = slot;
-    conversation_->rerun_unit(slot, retained_, prefix);
+    const bool as_it_came = conversation_->rerun_unit(slot, retained_, prefix);
     if (std::exchange(learn_, false)) {
         const auto text = conversation_->facts().text;
         if (!text.empty()) {
@@ -214,7 +214,7 @@ void Session::try_move() {
                                             text.substr(0, limits::batch_collected_bytes_max)));
         }
     }
-    existing->link()->write(prefix, retained_);
+    existing->link()->write(prefix, as_it_came ? Bytes(retained_) : Bytes{});
     set_client_state();
     wake();
 }

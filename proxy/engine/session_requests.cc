@@ -49,7 +49,7 @@ size_t Session::on_bytes(Bytes bytes) {
             case CutKind::stream:
                 retained_whole_ = false;
                 conversation_->forbid_rerun();
-                if (connection(active_) && busy()) {
+                if (connection(active_) && (busy() || conversation_->streams_unanswered())) {
                     if (pending_end_ == used) {
                         pending_end_ += cut.size;
                     } else {
@@ -74,6 +74,23 @@ size_t Session::on_bytes(Bytes bytes) {
                     return used;
                 }
                 break;
+            case CutKind::wait:
+                flush_requests();
+                wait_in_turn();
+                bytes_from_client_ += used;
+                return used;
+            case CutKind::kill:
+                flush_requests();
+                used += cut.size;
+                bytes_from_client_ += used;
+                if (!kill_other()) return bytes.size();
+                bytes_from_client_ -= used;
+                break;
+            case CutKind::log_in:
+                flush_requests();
+                bytes_from_client_ += used + cut.size;
+                log_in_again(rest.first(cut.size));
+                return used + cut.size;
             case CutKind::terminate:
                 flush_requests();
                 close(CloseReason::client_left);
@@ -97,6 +114,19 @@ size_t Session::on_bytes(Bytes bytes) {
     flush_requests();
     bytes_from_client_ += used;
     return used;
+}
+
+/// The client asks to end what another session does, or that session. False: it was this one.
+bool Session::kill_other() {
+    const dialect::KillRequest request = conversation_->kill_request();
+    const dialect::KillOutcome outcome = engine_.kill(cluster_, identity_->identity.user, request);
+    ByteBuffer& out = engine_.out();
+    out.clear();
+    conversation_->answer_kill(outcome, out);
+    if (phase_ == Phase::closing) return false;
+    bytes_to_client_ += out.size();
+    link_->write(out);
+    return true;
 }
 
 /// Sends what on_bytes has gathered: one run of the client's own bytes.
@@ -160,7 +190,8 @@ bool Session::begin_unit(Bytes unit, const Cut& cut, size_t& used) {
         wait_in_turn();
         return false;
     }
-    const Route route = choose_route(facts);
+    Route route = choose_route(facts);
+    if (facts.same_connection && connection(active_) && connection(active_)->ready()) route.current = true;
     const Slot slot = route.current ? active_ : slot_for(route.target);
     if (busy() && slot != active_) {
         wait_in_turn();
@@ -202,7 +233,7 @@ void Session::send_unit(Bytes bytes, Slot slot) {
     prefix.clear();
     const bool as_it_came = conversation_->accept(bytes, slot, prefix);
     if (retained_whole_) {
-        if (conversation_->rerunnable() &&
+        if (conversation_->retainable() &&
             retained_.size() + bytes.size() <= limits::statement_retained_bytes_max) {
             append(retained_, bytes);
             retained_sizes_.back() += bytes.size();
@@ -259,7 +290,7 @@ RouteState Session::route_state(const dialect::UnitFacts& facts) {
     state.listener = entrance_.settings.role;
     state.transaction = conversation_->transaction();
     state.transaction_on_replica = active_ != primary_slot_;
-    state.pinned = conversation_->pins().reads();
+    state.pinned = conversation_->pins().reads() || now() < replica_unusable_until_;
     state.has_primary_connection = connection(primary_slot_) != nullptr;
     if (!cluster_.rules().empty()) state.rule = cluster_.rules().match(identity_->identity, facts.text);
     if (facts.destination == sql::Destination::replica) {
@@ -400,6 +431,7 @@ bool Session::open_slot(Slot slot, ServerId server) {
         place = std::move(idle);
         place->set_user(this);
         conversation_->slot_opened(slot, is_replica);
+        conversation_->slot_parameters(slot, place->parameters());
     } else {
         if (!cluster_.may_open(server, *identity_)) return false;
         if (retry_timer_) return false;  // the last attempt has just failed

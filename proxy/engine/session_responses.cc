@@ -85,9 +85,15 @@ bool Session::act_on(Slot slot, const Scan& scan) {
                                                               {"session", id_},
                                                               {"server", cluster_.server(from.server()).name},
                                                               {"error", why}});
-            conversation_->forget_unsynchronisable();
-            lost_state_ =
-                "a setting that the server \"" + cluster_.server(from.server()).name + "\" refused: " + why;
+            if (slot != primary_slot_) {
+                // It may lack what the session's state speaks of (a database, a table) for a moment: the
+                // primary has it.
+                replica_unusable_until_ = now() + limits::replica_unusable_for;
+            } else {
+                conversation_->forget_unsynchronisable();
+                lost_state_ = "a setting that the server \"" + cluster_.server(from.server()).name +
+                              "\" refused: " + why;
+            }
             // Part of the state is there and part is not: a new connection starts clean.
             drop_slot(slot);
             if (moving_) {
@@ -98,6 +104,7 @@ bool Session::act_on(Slot slot, const Scan& scan) {
             return false;
         }
         case ScanEvent::refused:
+            if (slot == primary_slot_) return refused_by_primary();
             cluster_.metrics().corrected(from.server());
             learn_ = true;
             move_units(slot, true);
@@ -111,9 +118,9 @@ bool Session::act_on(Slot slot, const Scan& scan) {
         }
         case ScanEvent::dying: {
             const std::string why = conversation_->detail();
-            if (conversation_->last_error_code().starts_with("57P0")) {
-                cluster_.hint(from.server(), health::Hint::shutting_down);
-            }
+            const std::string_view code = conversation_->last_error_code();
+            if (code.starts_with("57P0")) cluster_.hint(from.server(), health::Hint::shutting_down);
+            if (code == "25006") cluster_.hint(from.server(), health::Hint::refused_write);
             if (connection(slot) == &from) lose_slot(slot, why);
             return false;
         }
@@ -128,6 +135,19 @@ bool Session::act_on(Slot slot, const Scan& scan) {
         }
     }
     return true;
+}
+
+/// The primary has become read-only: somebody is about to promote another one. What it refused was not
+/// carried out, and waits. False: the connection was given up.
+bool Session::refused_by_primary() {
+    const ServerConnection* from = connection(primary_slot_);
+    const ServerId server = from->server();
+    cluster_.hint(server, health::Hint::refused_write);
+    if (!retained_whole_ || !conversation_->abandon_answer(primary_slot_)) drop_slot(primary_slot_);
+    moving_ = true;
+    move_to_primary_ = true;
+    hold(HoldFor::server);
+    return connection(primary_slot_) == from;
 }
 
 void Session::unit_done(Slot slot) {
@@ -186,6 +206,7 @@ void Session::on_server_ready(ServerConnection& connection) {
     }
     const bool is_replica = connection.says_replica().value_or(slot != primary_slot_);
     conversation_->slot_opened(slot, is_replica);
+    conversation_->slot_parameters(slot, connection.parameters());
     if (slot == primary_slot_ && is_replica) {
         // It was the primary when we asked, and says that it is not: nothing is sent there.
         cluster_.hint(connection.server(), health::Hint::role_changed);

@@ -1,0 +1,29 @@
+#pragma once
+
+#include "protocol/sql/classify.h"
+
+namespace holdfast::dialect {
+
+/// Whether running the statement again somewhere else can't do anything twice.
+inline bool is_harmless(const sql::Statement& statement) {
+    switch (statement.control) {
+        case sql::Control::none:
+        case sql::Control::begin:
+        case sql::Control::begin_read_only: break;
+        default: return false;
+    }
+    if (statement.destination != sql::Destination::primary) return true;
+    switch (statement.reason) {
+        case sql::Reason::begin:
+        case sql::Reason::serializable:
+        case sql::Reason::server_role: return true;
+        default: return false;
+    }
+}
+
+inline bool is_commit(sql::Control control) {
+    return control == sql::Control::commit || control == sql::Control::commit_and_chain ||
+           control == sql::Control::prepare_transaction || control == sql::Control::commit_prepared;
+}
+
+}  // namespace holdfast::dialect

@@ -1,0 +1,276 @@
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "protocol/base/ring.h"
+#include "protocol/dialect/dialect.h"
+#include "protocol/dialect/session_log.h"
+#include "protocol/mysql/packets.h"
+#include "protocol/mysql/reply.h"
+#include "protocol/mysql/statements.h"
+
+namespace holdfast::mysql {
+
+using dialect::Slot;
+using dialect::slot_count;
+using dialect::Transaction;
+
+/// What the request side found in one look at the client's bytes, and a buffer for rewritten answers. One for
+/// all sessions of a dialect: it is only valid between a cut() and the accept() or refuse_unit() that follows
+/// it at once; `answer` between a scan() and the next one.
+struct CutScratch {
+    uint8_t command = 0;
+    sql::Classification query;  // of COM_QUERY
+    dialect::UnitFacts facts;
+    size_t size = 0;         // bytes of the request that are there
+    size_t stream_left = 0;  // bytes of its last packet that have not arrived
+    bool continues = false;  // a further packet belongs to it
+    uint8_t last_sequence = 0;
+    StatementRef statement;     // of COM_STMT_PREPARE, …_EXECUTE and their like
+    uint32_t statement_id = 0;  // the client's; 0: none
+    bool is_answered = true;
+    bool opens_cursor = false;
+    bool is_last_prepared = false;  // it names its statement as "the last one prepared", which is in flight
+    ByteBuffer answer;
+    void clear();
+};
+
+/// What is remembered of a session's servers and client for reading and writing packets.
+struct Surroundings {
+    uint64_t client_capabilities = 0;
+    uint8_t collation = 0;  // of the handshake
+    bool is_mariadb = true;
+    uint32_t server_version = 0;  // major * 10,000 + minor * 100 + patch
+    uint32_t process_id = 0;
+};
+
+/// MySQL's and MariaDB's side of a session: see dialect::Conversation for what each call does.
+/// spec    MySQL Internals, "Command Phase"; MariaDB Knowledge Base, "Client/Server Protocol"
+///
+/// A unit is one command and its answer. Servers are always spoken to with DEPRECATE_EOF and SESSION_TRACK;
+/// clients that lack them get their answers rewritten, packet by packet (conversation_rewriting.cc).
+/// Statement ids are the proxy's own towards clients, and each server connection's own towards it.
+class Conversation final : public dialect::Conversation {
+public:
+    Conversation(const dialect::Identity& identity, StatementCache& statements, CutScratch& scratch,
+                 const Surroundings& surroundings);
+    ~Conversation() override;
+
+    dialect::Cut cut(Bytes in, bool insist, ByteBuffer& out) override;
+    const dialect::UnitFacts& facts() const override { return scratch_.facts; }
+    bool accept(Bytes in, Slot slot, ByteBuffer& prefix) override;
+    bool streams_unanswered() const override { return units_.empty() && !stream_dropped_; }
+    const dialect::KillRequest& kill_request() const override { return kill_; }
+    void answer_kill(dialect::KillOutcome outcome, ByteBuffer& out) override;
+    bool unit_open() const override { return stream_under_way() && !stream_dropped_; }
+    size_t units_in_flight() const override { return units_.size(); }
+    const std::string& error() const override { return detail_; }
+    void append_fatal(std::string_view code, std::string_view message, ByteBuffer& out) override;
+
+    dialect::Scan scan(Slot slot, Bytes in) override;
+    size_t padding() const override { return padding_; }
+    std::string detail() const override { return detail_; }
+    size_t requests_in_flight() const override { return units_.size(); }
+    bool needs_primary() const override;
+    void forbid_rerun() override;
+    void set_corrects(bool corrects) override { corrects_ = corrects; }
+    bool rerunnable() const override;
+    bool retainable() const override;
+    bool may_have_committed() const override;
+    bool rows_delivered() const override { return !units_.empty() && units_.at(0).rows_delivered; }
+    bool inside_message() const override;
+    std::optional<bool> says_replica(Slot slot) const override;
+    std::string_view last_error_code() const override { return last_error_code_.data(); }
+
+    void slot_opened(Slot slot, bool is_replica) override;
+    void slot_parameters(Slot slot, const dialect::Parameters& parameters) override;
+    void slot_promoted(Slot slot) override;
+    void slot_lost(Slot slot) override;
+    void fail_unit(const dialect::FailureText& text, ByteBuffer& out) override;
+    size_t refuse_unit(Bytes in, const dialect::FailureText& text, ByteBuffer& out) override;
+    bool rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) override;
+    bool abandon_answer(Slot slot) override;
+    void lose_transaction(const dialect::FailureText& text) override;
+    bool answer_rollback(ByteBuffer& out) override;
+
+    Transaction transaction() const override { return lost_ ? Transaction::failed : transaction_; }
+    const dialect::Pins& pins() const override { return pins_; }
+    void clear_pins() override;
+    bool has_subscriptions() const override { return false; }
+    bool synchronise(Slot slot, ByteBuffer& out) override;
+    bool synchronise_for_rerun(Slot slot, ByteBuffer& out) override;
+    void forget_unsynchronisable() override;
+    bool synchronising(Slot) const override { return !slots_[0].syncs.empty() || !slots_[1].syncs.empty(); }
+    bool append_reset(ByteBuffer& out) override;
+    bool wants_read_only() const override { return wants_read_only_; }
+
+private:
+    struct Unit {
+        Reply reply;
+        uint8_t command = 0;
+        uint8_t next_sequence = 1;   // of the next packet to the client
+        uint8_t shift = 0;           // what is added to the server's sequence numbers
+        uint8_t refusals = 0;        // by servers that were the primary
+        bool rerunnable = false;     // nothing in it can have changed data
+        bool resendable = false;     // its bytes are kept: a refusal proves that it was not carried out
+        bool is_rollback = false;    // nothing but a ROLLBACK
+        bool rows_delivered = false;  // more than heads (column definitions) went to the client
+        bool had_error = false;
+        bool may_write = true;
+        bool needs_primary = false;
+        bool commits = false;
+        bool begins = false;         // a transaction
+        bool trackers_lie = false;   // SET STATEMENT: what is reported holds for this statement only
+        bool is_call = false;        // answers and statements can't be matched one by one
+        bool owes_eof = false;       // behind the column definitions, to a client without DEPRECATE_EOF
+        uint32_t heads_delivered = 0;
+        uint32_t heads_to_swallow = 0;
+        uint32_t next_statement = 0;  // of `statements`
+        uint32_t statement_id = 0;    // the client's, of prepared statements
+        StatementRef statement;
+        std::unique_ptr<std::vector<sql::Statement>> statements;  // only when some has an effect or control
+    };
+    /// A command of the proxy's own that brings a connection to the session's state.
+    struct Sync {
+        enum class Kind : uint8_t { entry, prepare, own } kind = Kind::own;
+        Reply reply;
+        uint64_t version = 0;       // entry: of the log
+        uint32_t statement_id = 0;  // prepare: the client's
+    };
+    struct SlotState {
+        uint32_t generation = 0;  // grows with each new connection
+        bool is_open = false;
+        bool is_replica = false;
+        bool is_read_only = false;  // we made it so
+        bool needs_reset = false;   // it still has the state of before a COM_RESET_CONNECTION
+        bool needs_tracking = false;
+        bool multi_statements = false;
+        bool body_is_dropped = false;
+        bool continues = false;  // the payload goes on in a further packet
+        size_t body_left = 0;    // of a long packet that is streamed
+        uint64_t capabilities = 0;
+        uint64_t synced = 0;       // the log's version that the connection has
+        uint64_t sync_target = 0;  // what a synchronisation under way will bring it to
+        uint64_t sync_failed_at = 0;
+        bool sync_failed = false;
+        bool has_next_transaction = false;
+        uint64_t insert_id = 0;  // what LAST_INSERT_ID() gives there
+        Ring<Sync> syncs;
+        std::vector<uint32_t> closes;  // statement ids that the client has closed
+    };
+    struct Deferred {
+        uint16_t number;
+        std::string sqlstate;
+        std::string message;
+    };
+
+    // conversation.cc
+    bool ask_for_state(Slot slot, uint32_t statement_id, ByteBuffer& out);
+    void ask(SlotState& state, Sync sync, uint8_t command, std::string_view text, ByteBuffer& out);
+    Prepared* find_prepared(uint32_t id);
+    bool is_present(const Prepared& prepared, Slot slot) const;
+    void forget_statements();
+    dialect::SessionLog& log();
+
+    // conversation_requests.cc
+    sql::Context context(bool truncated) const;
+    bool is_usual_context() const;
+    dialect::Cut cut_stream(Bytes in, ByteBuffer& out);
+    dialect::Cut cut_file(Bytes in, ByteBuffer& out);
+    dialect::Cut cut_command(Bytes payload, bool whole, ByteBuffer& out);
+    dialect::Cut cut_query(Bytes payload, bool whole, ByteBuffer& out);
+    dialect::Cut cut_statement_command(Bytes payload, bool whole, ByteBuffer& out);
+    dialect::Cut begin_or_wait();
+    dialect::Cut answer_here(ByteBuffer& out, uint16_t number, std::string_view sqlstate,
+                             std::string_view message);
+    dialect::Cut answer_ok(ByteBuffer& out);
+    dialect::Cut drop_request();
+    dialect::Cut ask_kill(uint64_t id, bool whole_session);
+    dialect::Cut answer_connection_id(std::string_view column, ByteBuffer& out);
+    std::string_view query_text(Bytes payload, bool& ok) const;
+    void take_classes(const sql::Classification& classes);
+    void demand_primary(sql::Reason reason);
+    bool stream_under_way() const { return stream_left_ > 0 || stream_continues_; }
+    void begin_stream(bool dropped);
+    void append_closes(Slot slot, ByteBuffer& prefix);
+    void append_request(Bytes request, const Unit& unit, Slot slot, ByteBuffer& out);
+    void append_execute(Bytes request, Prepared& prepared, Slot slot, ByteBuffer& out);
+    ReplyKind reply_kind(uint8_t command) const;
+
+    // conversation_responses.cc
+    struct Packet;
+    enum class Verdict : uint8_t { forward, drop, stop };
+    void take_sync(Slot slot, PacketRole role, Bytes payload, dialect::Scan& scan);
+    Verdict take_unit(Slot slot, PacketRole role, const Packet& packet, dialect::Scan& scan);
+    Verdict take_error(Slot slot, const Packet& packet, dialect::Scan& scan);
+    void take_unasked(Bytes payload, dialect::Scan& scan);
+    void lying(dialect::Scan& scan, std::string_view what);
+    void note_error_code(std::string_view code);
+    void take_ok(Slot slot, Unit& unit, const OkPacket& ok);
+    void take_session_state(Slot slot, Unit& unit, const OkPacket& ok);
+    void take_variable(std::string_view name, std::string_view value, const Unit& unit);
+    void statement_done(Slot slot, Unit& unit);
+    void apply_effect(Slot slot, const sql::Effect& effect);
+    void session_was_reset(Slot slot);
+    void finish_unit(Slot slot);
+
+    // conversation_rewriting.cc
+    bool must_rewrite_ok(const OkPacket& ok, PacketRole role) const;
+    void append_ok_for_client(const Packet& packet, const OkPacket& ok, PacketRole role, Unit& unit,
+                              ByteBuffer& out);
+    void append_eof_for_client(Unit& unit, uint8_t sequence, ByteBuffer& out);
+    ByteBuffer wanted_session_state(const OkPacket& ok) const;
+    bool client_has(uint64_t capability) const { return (around_.client_capabilities & capability) != 0; }
+
+    // conversation_failures.cc
+    dialect::Cut answer_lost(ByteBuffer& out);
+    void append_failure(const dialect::FailureText& text, uint8_t sequence, ByteBuffer& out);
+    static Deferred describe(const dialect::FailureText& text);
+    void forget_transaction();
+
+    const dialect::Identity& identity_;
+    StatementCache& statements_;
+    CutScratch& scratch_;
+    Surroundings around_;
+    Ring<Unit> units_;
+    std::array<SlotState, slot_count> slots_;
+    Slot active_ = Slot::a;  // the slot that units_ concern
+    Transaction transaction_ = Transaction::idle;
+    bool is_autocommit_ = true;
+    bool corrects_ = true;
+    bool stream_dropped_ = false;
+    bool stream_continues_ = false;  // a further packet belongs to the request
+    bool file_under_way_ = false;    // the client sends a file, to its end (an empty packet)
+    bool file_dropped_ = false;
+    bool ansi_quotes_ = false;
+    bool no_backslash_escapes_ = false;
+    bool encoding_is_safe_ = true;
+    bool wants_read_only_ = false;
+    bool wants_multi_statements_ = false;
+    bool schema_changed_ = false;
+    bool answer_is_complete_ = false;  // of the unit that was refused: its error was its end
+    uint16_t last_status_ = status::autocommit;
+    std::array<char, 6> last_error_code_{};
+    size_t padding_ = 0;      // what the client still expects of a long packet whose server is gone
+    size_t stream_left_ = 0;  // of a long request whose head was accepted
+    uint64_t last_insert_id_ = 0;
+    uint32_t last_statement_id_ = 0;  // given to the client
+    uint32_t last_prepared_ = 0;      // answered without an error
+    uint32_t long_data_pins_ = 0;
+    dialect::Pins pins_;
+    dialect::KillRequest kill_;
+    std::unique_ptr<std::unordered_map<uint32_t, Prepared>> prepared_;
+    std::unique_ptr<std::unordered_map<std::string, StatementRef>> texts_;  // of SQL-level PREPAREs
+    std::unique_ptr<dialect::SessionLog> log_;
+    std::unique_ptr<dialect::FailureText> lost_;  // a transaction: told at the next request
+    std::unique_ptr<Deferred> deferred_;          // told when the request has come to its end
+    std::string next_transaction_;                // SET TRANSACTION …, until a transaction begins
+    std::string detail_;
+};
+
+}  // namespace holdfast::mysql
