@@ -56,6 +56,11 @@ inline constexpr size_t padding_bytes_max = 16'777'216;
 /// Nesting of parentheses and comments that the lexer follows; deeper statements are "unparsable".
 inline constexpr int sql_nesting_max = 1'000;
 
+/// A MySQL server's packet that must be understood whole (OK with its session state, ERR).
+inline constexpr uint32_t mysql_server_packet_collected_bytes_max = 1'048'576;
+/// MySQL commands that take a name or a number: no server accepts more of them.
+inline constexpr size_t mysql_short_command_bytes_max = 65'536;
+
 /// One read takes at most this much from a socket.
 inline constexpr size_t read_chunk_bytes = 131'072;
 /// Reading from one side stops when the other side's queue passes the high mark, until the low mark.

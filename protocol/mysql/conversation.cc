@@ -19,7 +19,8 @@ uint64_t number_of(std::string_view text) {
 
 /// Settings that say whether a session may write: on a connection for reads they are the proxy's.
 bool is_access_mode(std::string_view key) {
-    return key.find("transaction") != std::string_view::npos || key.find("read_only") != std::string_view::npos;
+    return key.find("transaction") != std::string_view::npos ||
+           key.find("read_only") != std::string_view::npos;
 }
 
 /// Collations of character sets whose second bytes can look like quotes or backslashes: big5, sjis, gbk,
@@ -122,7 +123,8 @@ void Conversation::slot_lost(Slot slot) {
 }
 
 bool Conversation::abandon_answer(Slot) {
-    // A refusal is the whole of an answer: nothing of it is left to come. Whatever else is, can't be told apart.
+    // A refusal is the whole of an answer: nothing of it is left to come. Whatever else is, can't be told
+    // apart.
     return answer_is_complete_ && units_.size() == 1 && !stream_under_way();
 }
 
@@ -142,8 +144,8 @@ bool Conversation::synchronise_for_rerun(Slot slot, ByteBuffer& out) {
 /// Appends a command of the proxy's own, and notes that its answer is to come.
 void Conversation::ask(SlotState& state, Sync sync, uint8_t command, std::string_view text, ByteBuffer& out) {
     PacketWriter(out, 0).u8(command).bare_text(text).finish();
-    sync.reply = Reply(command == command::stmt_prepare ? ReplyKind::prepare : ReplyKind::result,
-                       state.capabilities);
+    sync.reply =
+        Reply(command == command::stmt_prepare ? ReplyKind::prepare : ReplyKind::result, state.capabilities);
     state.syncs.push(std::move(sync));
 }
 
@@ -192,7 +194,8 @@ bool Conversation::ask_for_state(Slot slot, uint32_t statement_id, ByteBuffer& o
     } else if (!state.is_replica && state.is_read_only) {
         state.is_read_only = false;
         ask(state, own, command::query,
-            wants_read_only_ ? "SET SESSION TRANSACTION READ ONLY" : "SET SESSION TRANSACTION READ WRITE", out);
+            wants_read_only_ ? "SET SESSION TRANSACTION READ ONLY" : "SET SESSION TRANSACTION READ WRITE",
+            out);
     }
     if (!state.is_replica && state.insert_id != last_insert_id_) {
         state.insert_id = last_insert_id_;
@@ -203,7 +206,8 @@ bool Conversation::ask_for_state(Slot slot, uint32_t statement_id, ByteBuffer& o
         ask(state, own, command::query, next_transaction_, out);
     }
     if (Prepared* prepared = statement_id != 0 ? find_prepared(statement_id) : nullptr;
-        prepared && !is_present(*prepared, slot) && !prepared->statement->too_long && prepared->error.empty()) {
+        prepared && !is_present(*prepared, slot) && !prepared->statement->too_long &&
+        prepared->error.empty()) {
         Sync sync;
         sync.kind = Sync::Kind::prepare;
         sync.statement_id = statement_id;

@@ -113,21 +113,21 @@ private:
     struct Unit {
         Reply reply;
         uint8_t command = 0;
-        uint8_t next_sequence = 1;   // of the next packet to the client
-        uint8_t shift = 0;           // what is added to the server's sequence numbers
-        uint8_t refusals = 0;        // by servers that were the primary
-        bool rerunnable = false;     // nothing in it can have changed data
-        bool resendable = false;     // its bytes are kept: a refusal proves that it was not carried out
-        bool is_rollback = false;    // nothing but a ROLLBACK
+        uint8_t next_sequence = 1;    // of the next packet to the client
+        uint8_t shift = 0;            // what is added to the server's sequence numbers
+        uint8_t refusals = 0;         // by servers that were the primary
+        bool rerunnable = false;      // nothing in it can have changed data
+        bool resendable = false;      // its bytes are kept: a refusal proves that it was not carried out
+        bool is_rollback = false;     // nothing but a ROLLBACK
         bool rows_delivered = false;  // more than heads (column definitions) went to the client
         bool had_error = false;
         bool may_write = true;
         bool needs_primary = false;
         bool commits = false;
-        bool begins = false;         // a transaction
-        bool trackers_lie = false;   // SET STATEMENT: what is reported holds for this statement only
-        bool is_call = false;        // answers and statements can't be matched one by one
-        bool owes_eof = false;       // behind the column definitions, to a client without DEPRECATE_EOF
+        bool begins = false;        // a transaction
+        bool trackers_lie = false;  // SET STATEMENT: what is reported holds for this statement only
+        bool is_call = false;       // answers and statements can't be matched one by one
+        bool owes_eof = false;      // behind the column definitions, to a client without DEPRECATE_EOF
         uint32_t heads_delivered = 0;
         uint32_t heads_to_swallow = 0;
         uint32_t next_statement = 0;  // of `statements`
@@ -206,24 +206,29 @@ private:
     struct Packet;
     enum class Verdict : uint8_t { forward, drop, stop };
     void take_sync(Slot slot, PacketRole role, Bytes payload, dialect::Scan& scan);
-    Verdict take_unit(Slot slot, PacketRole role, const Packet& packet, dialect::Scan& scan);
-    Verdict take_error(Slot slot, const Packet& packet, dialect::Scan& scan);
+    Verdict take_unit(Slot slot, PacketRole role, const Packet& packet, dialect::Scan& scan, ByteBuffer& made,
+                      size_t at);
+    Verdict take_error(Slot slot, const Packet& packet, dialect::Scan& scan, ByteBuffer& made, size_t at);
+    Prepared& note_prepared(Slot slot, Unit& unit);
     void take_unasked(Bytes payload, dialect::Scan& scan);
     void lying(dialect::Scan& scan, std::string_view what);
     void note_error_code(std::string_view code);
     void take_ok(Slot slot, Unit& unit, const OkPacket& ok);
+    void finish_unit(Slot slot);
+
+    // conversation_effects.cc
     void take_session_state(Slot slot, Unit& unit, const OkPacket& ok);
-    void take_variable(std::string_view name, std::string_view value, const Unit& unit);
+    void take_variable(Slot slot, std::string_view name, std::string_view value, const Unit& unit);
     void statement_done(Slot slot, Unit& unit);
     void apply_effect(Slot slot, const sql::Effect& effect);
     void session_was_reset(Slot slot);
-    void finish_unit(Slot slot);
 
     // conversation_rewriting.cc
-    bool must_rewrite_ok(const OkPacket& ok, PacketRole role) const;
+    void forward_packet(const Packet& packet, ByteBuffer& made, dialect::Scan& scan, size_t at);
+    static void forward_as_copy(const Packet& packet, ByteBuffer& made, Unit& unit);
     void append_ok_for_client(const Packet& packet, const OkPacket& ok, PacketRole role, Unit& unit,
-                              ByteBuffer& out);
-    void append_eof_for_client(Unit& unit, uint8_t sequence, ByteBuffer& out);
+                              ByteBuffer& made, dialect::Scan& scan, size_t at);
+    void append_eof_for_client(Unit& unit, uint8_t sequence, ByteBuffer& made);
     ByteBuffer wanted_session_state(const OkPacket& ok) const;
     bool client_has(uint64_t capability) const { return (around_.client_capabilities & capability) != 0; }
 
@@ -253,6 +258,7 @@ private:
     bool wants_read_only_ = false;
     bool wants_multi_statements_ = false;
     bool schema_changed_ = false;
+    bool option_wanted_ = false;       // of the COM_SET_OPTION in flight: multi-statements
     bool answer_is_complete_ = false;  // of the unit that was refused: its error was its end
     uint16_t last_status_ = status::autocommit;
     std::array<char, 6> last_error_code_{};
@@ -261,7 +267,6 @@ private:
     uint64_t last_insert_id_ = 0;
     uint32_t last_statement_id_ = 0;  // given to the client
     uint32_t last_prepared_ = 0;      // answered without an error
-    uint32_t long_data_pins_ = 0;
     dialect::Pins pins_;
     dialect::KillRequest kill_;
     std::unique_ptr<std::unordered_map<uint32_t, Prepared>> prepared_;
@@ -269,7 +274,8 @@ private:
     std::unique_ptr<dialect::SessionLog> log_;
     std::unique_ptr<dialect::FailureText> lost_;  // a transaction: told at the next request
     std::unique_ptr<Deferred> deferred_;          // told when the request has come to its end
-    std::string next_transaction_;                // SET TRANSACTION …, until a transaction begins
+    static constexpr uint8_t refusals_max = 3;
+    std::string next_transaction_;  // SET TRANSACTION …, until a transaction begins
     std::string detail_;
 };
 

@@ -79,7 +79,8 @@ Cut Conversation::cut(Bytes in, bool, ByteBuffer& out) {
     if (!header) return {};
     if (header->sequence != 0) {
         // A file that the server did not ask for, or bytes that are no packet.
-        detail_ = "a packet with sequence number " + std::to_string(header->sequence) + " where a command begins";
+        detail_ =
+            "a packet with sequence number " + std::to_string(header->sequence) + " where a command begins";
         return {CutKind::malformed};
     }
     const size_t there = std::min<size_t>(in.size() - packet_header_bytes, header->payload_bytes);
@@ -102,8 +103,7 @@ Cut Conversation::cut_stream(Bytes in, ByteBuffer& out) {
         const auto header = peek_packet_header(in.subspan(size));
         if (!header) break;
         stream_continues_ = header->continues();
-        const size_t there =
-            std::min<size_t>(in.size() - size - packet_header_bytes, header->payload_bytes);
+        const size_t there = std::min<size_t>(in.size() - size - packet_header_bytes, header->payload_bytes);
         size += packet_header_bytes + there;
         stream_left_ = header->payload_bytes - there;
         if (!units_.empty() && !stream_dropped_)
@@ -111,8 +111,8 @@ Cut Conversation::cut_stream(Bytes in, ByteBuffer& out) {
         scratch_.last_sequence = header->sequence;
     }
     if (!stream_under_way() && deferred_) {
-        append_err(out, static_cast<uint8_t>(scratch_.last_sequence + 1), deferred_->number, deferred_->sqlstate,
-                   deferred_->message);
+        append_err(out, static_cast<uint8_t>(scratch_.last_sequence + 1), deferred_->number,
+                   deferred_->sqlstate, deferred_->message);
         deferred_.reset();
         return {CutKind::answer, size};
     }
@@ -126,8 +126,7 @@ Cut Conversation::cut_file(Bytes in, ByteBuffer& out) {
     while (file_under_way_) {
         const auto header = peek_packet_header(in.subspan(size));
         if (!header) break;
-        const size_t there =
-            std::min<size_t>(in.size() - size - packet_header_bytes, header->payload_bytes);
+        const size_t there = std::min<size_t>(in.size() - size - packet_header_bytes, header->payload_bytes);
         size += packet_header_bytes + there;
         stream_left_ = header->payload_bytes - there;
         stream_dropped_ = file_dropped_;
@@ -192,21 +191,15 @@ Cut Conversation::cut_command(Bytes payload, bool whole, ByteBuffer& out) {
         case command::ping:
             if (!units_.empty()) return begin_or_wait();
             return answer_ok(out);
-        case command::init_db:
-            facts.reason = sql::Reason::session_state;
-            return begin_or_wait();
-        case command::set_option:
-            facts.reason = sql::Reason::session_state;
-            return begin_or_wait();
+        case command::init_db: facts.reason = sql::Reason::session_state; return begin_or_wait();
+        case command::set_option: facts.reason = sql::Reason::session_state; return begin_or_wait();
         case command::reset_connection:
             lost_.reset();
             demand_primary(sql::Reason::session_state);
             facts.rerunnable = true;
             facts.may_write = false;
             return begin_or_wait();
-        case command::field_list:
-            facts.reason = sql::Reason::read;
-            return begin_or_wait();
+        case command::field_list: facts.reason = sql::Reason::read; return begin_or_wait();
         case command::statistics:
         case command::process_info:
         case command::debug:
@@ -252,7 +245,8 @@ std::string_view Conversation::query_text(Bytes payload, bool& ok) const {
 }
 
 Cut Conversation::cut_query(Bytes payload, bool whole, ByteBuffer& out) {
-    if (!whole && payload.size() < limits::statement_classified_bytes_max && scratch_.stream_left > 0) return {};
+    if (!whole && payload.size() < limits::statement_classified_bytes_max && scratch_.stream_left > 0)
+        return {};
     const bool too_long = !whole || payload.size() > limits::statement_classified_bytes_max;
     bool readable = true;
     const std::string_view text =
@@ -278,7 +272,7 @@ Cut Conversation::cut_query(Bytes payload, bool whole, ByteBuffer& out) {
             return ask_kill(only.kill_id, only.kill == sql::Statement::Kill::connection);
         if (only.asks_connection_id) {
             if (!units_.empty()) return {CutKind::wait};
-            return answer_connection_id(text.substr(only.begin, only.end - only.begin), out);
+            return answer_connection_id(only.name, out);
         }
     }
     return begin_or_wait();
@@ -311,7 +305,8 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
     // The others begin with a statement's id, and may be long (parameters): their head is enough.
     if (!whole && payload.size() < execute_head_bytes) return {};
     if (!whole && payload.size() + scratch_.stream_left <= limits::statement_retained_bytes_max) return {};
-    if (payload.size() < statement_head_bytes) return answer_here(out, 1835, "HY000", "Malformed communication packet");
+    if (payload.size() < statement_head_bytes)
+        return answer_here(out, 1835, "HY000", "Malformed communication packet");
     uint32_t id = load_le32(payload.data() + 1);
     if (id == last_prepared_id) {
         if (!units_.empty() && units_.back().command == command::stmt_prepare) {
@@ -328,15 +323,17 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
     Prepared* prepared = find_prepared(id);
     if (!prepared) {
         if (command == command::stmt_send_long_data) return drop_request();  // nobody answers it
-        return answer_here(out, 1243, "HY000",
-                           "Unknown prepared statement handler (" + std::to_string(id) + ") given to the command");
+        return answer_here(
+            out, 1243, "HY000",
+            "Unknown prepared statement handler (" + std::to_string(id) + ") given to the command");
     }
     if (!prepared->error.empty()) {
         // It could not be prepared again on the connection that it needs.
         if (!units_.empty()) return {CutKind::wait};
         const auto err = parse_err(as_bytes(std::exchange(prepared->error, {})));
-        const Deferred why = err ? Deferred{err->number, std::string(err->sqlstate), std::string(err->message)}
-                                 : Deferred{1243, "HY000", "the statement could not be prepared again"};
+        const Deferred why =
+            err ? Deferred{err->number, std::string(err->sqlstate), std::string(err->message)}
+                : Deferred{1243, "HY000", "the statement could not be prepared again"};
         return answer_here(out, why.number, why.sqlstate, why.message);
     }
     scratch_.statement_id = id;
@@ -487,28 +484,7 @@ void Conversation::answer_kill(dialect::KillOutcome outcome, ByteBuffer& out) {
 }
 
 /// SELECT CONNECTION_ID(): the number that KILL takes here is the proxy's.
-Cut Conversation::answer_connection_id(std::string_view statement, ByteBuffer& out) {
-    const size_t space = statement.find_first_of(" \t\r\n");
-    std::string_view column = space == std::string_view::npos ? "CONNECTION_ID()" : statement.substr(space + 1);
-    while (!column.empty() && (column.front() == ' ' || column.front() == '\t' || column.front() == '\n'))
-        column.remove_prefix(1);
-    const size_t end = column.find(')');
-    if (end != std::string_view::npos) {
-        // An alias, with or without AS.
-        std::string_view alias = column.substr(end + 1);
-        const auto trim = [](std::string_view text) {
-            while (!text.empty() && (text.front() == ' ' || text.front() == '`' || text.front() == '\'' ||
-                                     text.front() == '"' || text.front() == '\n'))
-                text.remove_prefix(1);
-            const size_t stop = text.find_first_of(" `'\"\n");
-            return text.substr(0, stop);
-        };
-        alias = trim(alias);
-        if (alias.size() == 2 && (alias[0] | 0x20) == 'a' && (alias[1] | 0x20) == 's')
-            alias = trim(column.substr(column.find(alias, end) + 2));
-        if (alias.size() == 5 && (alias[0] | 0x20) == 'l' && (alias[1] | 0x20) == 'i') alias = {};  // LIMIT
-        column = alias.empty() ? column.substr(0, end + 1) : alias;
-    }
+Cut Conversation::answer_connection_id(std::string_view column, ByteBuffer& out) {
     uint8_t sequence = 1;
     {
         PacketWriter writer(out, sequence);
@@ -580,6 +556,8 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
         append_request(in, none, slot, prefix);
         return false;
     }
+    if (command == command::set_option)
+        option_wanted_ = in.size() > packet_header_bytes + 1 && in[packet_header_bytes + 1] == std::byte{0};
     Unit& unit = units_.push({});
     unit.command = command;
     unit.reply = Reply(reply_kind(command), state.capabilities);
@@ -591,12 +569,13 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
     unit.statement_id = scratch_.statement_id;
     unit.statement = scratch_.statement;
     if (command == command::stmt_prepare) unit.statement_id = ++last_statement_id_;
-    if (command == command::binlog_dump || command == command::binlog_dump_gtid || command == command::register_slave)
+    if (command == command::binlog_dump || command == command::binlog_dump_gtid ||
+        command == command::register_slave)
         pins_.replication = true;
 
     const bool runs = command == command::query || command == command::stmt_execute ||
                       command == command::stmt_bulk_execute;
-    const sql::Classification* classes = command == command::query ? &scratch_.query
+    const sql::Classification* classes = command == command::query    ? &scratch_.query
                                          : runs && scratch_.statement ? &scratch_.statement->classes
                                                                       : nullptr;
     if (classes && classes->statement_count > 0) {
@@ -617,8 +596,8 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
                             (facts.text[2] | 0x20) == 't';
     }
     // Settings changed somewhere in a text that was not read can't be replayed.
-    if (facts.too_long && classes && (classes->statement_count != 1 ||
-                                      classes->statements[0].reason != sql::Reason::write)) {
+    if (facts.too_long && classes &&
+        (classes->statement_count != 1 || classes->statements[0].reason != sql::Reason::write)) {
         pins_.settings = true;
     }
     if (unit.statement_id != 0 && command != command::stmt_prepare) {
@@ -699,10 +678,12 @@ bool Conversation::rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) {
         } else {
             append(prefix, request);
         }
+        if (i == 0) {
+            scratch_.facts.text = unit.statement ? std::string_view(unit.statement->text)
+                                                 : as_text(request.subspan(packet_header_bytes + 1));
+        }
         requests = requests.subspan(request.size());
     }
-    scratch_.facts.text = units_.front().statement ? std::string_view(units_.front().statement->text)
-                                                   : std::string_view();
     return false;
 }
 

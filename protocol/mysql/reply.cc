@@ -24,8 +24,8 @@ bool Reply::needs_whole(uint8_t first_byte, uint32_t payload_bytes) const {
         case Stage::definitions: return first_byte == reply::error;
         case Stage::events: return first_byte == reply::error;
         case Stage::first:
-            return kind_ != ReplyKind::text && (kind_ != ReplyKind::fields || first_byte == reply::eof ||
-                                                first_byte == reply::error);
+            return kind_ != ReplyKind::text &&
+                   (kind_ != ReplyKind::fields || first_byte == reply::eof || first_byte == reply::error);
         case Stage::infile:
         case Stage::done: break;
     }
@@ -110,8 +110,7 @@ PacketRole Reply::first_of_result(Bytes payload) {
     switch (std::to_integer<uint8_t>(payload[0])) {
         case reply::ok: return take_ok(payload, PacketRole::ok);
         // Some servers answer a command that yields nothing with an OK of the other header.
-        case reply::eof:
-            return payload.size() < 9 ? take_ok(payload, PacketRole::ok) : PacketRole::lying;
+        case reply::eof: return payload.size() < 9 ? take_ok(payload, PacketRole::ok) : PacketRole::lying;
         case reply::local_infile: stage_ = Stage::infile; return PacketRole::local_infile;
         default: break;
     }

@@ -37,9 +37,9 @@ enum class PacketRole : uint8_t {
     lying,  // it fits nowhere
 };
 
-/// Follows one command's answer packet by packet, as a server with DEPRECATE_EOF sends it. A payload that goes
-/// on in further packets is shown by its first one only.
-/// spec    MySQL Internals, "Text Protocol", "Prepared Statements"; MariaDB Knowledge Base, "Result Set Packets"
+/// Follows one command's answer packet by packet, as a server with DEPRECATE_EOF sends it. A payload that
+/// goes on in further packets is shown by its first one only. spec    MySQL Internals, "Text Protocol",
+/// "Prepared Statements"; MariaDB Knowledge Base, "Result Set Packets"
 class Reply {
 public:
     Reply() = default;
@@ -48,8 +48,8 @@ public:
 
     /// Whether advance() has to see the whole payload of a packet that begins like this.
     bool needs_whole(uint8_t first_byte, uint32_t payload_bytes) const;
-    /// Takes in the next packet. `payload` may be only its beginning where needs_whole() says so, and holds at
-    /// least its first byte unless the packet is empty.
+    /// Takes in the next packet. `payload` may be only its beginning where needs_whole() says so, and holds
+    /// at least its first byte unless the packet is empty.
     PacketRole advance(Bytes payload, uint32_t payload_bytes);
     /// Plain rows are under way: a packet that begins with neither 0xfe nor 0xff is one, and changes nothing.
     bool in_rows() const { return stage_ == Stage::rows; }

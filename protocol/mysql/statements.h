@@ -48,8 +48,8 @@ struct Prepared {
     std::array<uint32_t, dialect::slot_count> generation{};  // of the slot, when `server_id` was true
     std::array<bool, dialect::slot_count> has_types{};       // the connection was told the parameters' types
     uint16_t parameters = 0;
-    std::string types;      // of the parameters, as the client last sent them; two bytes each
-    std::string error;      // the ERR payload that preparing it again ended with; empty: none
+    std::string types;           // of the parameters, as the client last sent them; two bytes each
+    std::string error;           // the ERR payload that preparing it again ended with; empty: none
     bool has_long_data = false;  // on the primary's connection
     bool has_cursor = false;     // likewise
 };

@@ -1,0 +1,253 @@
+// What statements leave behind in the session: from the classifier, and from what servers report.
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "protocol/mysql/conversation.h"
+
+namespace holdfast::mysql {
+namespace {
+
+using sql::Control;
+using sql::EffectKind;
+
+/// Reported, but no part of a session's state: counters, what holds for one statement, the proxy's own.
+bool is_no_setting(std::string_view name) {
+    static constexpr std::array<std::string_view, 18> names = {"autocommit",
+                                                               "character_set_database",
+                                                               "collation_database",
+                                                               "error_count",
+                                                               "gtid_seq_no",
+                                                               "identity",
+                                                               "insert_id",
+                                                               "last_gtid",
+                                                               "last_insert_id",
+                                                               "pseudo_slave_mode",
+                                                               "pseudo_thread_id",
+                                                               "rand_seed1",
+                                                               "rand_seed2",
+                                                               "redirect_url",
+                                                               "statement_id",
+                                                               "timestamp",
+                                                               "transaction_read_only",
+                                                               "warning_count"};
+    return name.starts_with("session_track_") || name == "tx_read_only" ||
+           std::find(names.begin(), names.end(), name) != names.end();
+}
+
+bool is_character_set(std::string_view name) {
+    return name.starts_with("character_set_") || name == "collation_connection";
+}
+
+bool is_number(std::string_view text) {
+    return !text.empty() && text.size() < 20 &&
+           std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+std::string quoted(std::string_view text, char quote) {
+    std::string out(1, quote);
+    for (const char c : text) {
+        if (c == quote) out += c;
+        out += c;
+    }
+    return out + quote;
+}
+
+/// The statement in PREPARE name FROM 'statement'.
+std::string prepared_text(std::string_view prepare) {
+    const size_t open = prepare.find_first_of("'\"");
+    std::string text;
+    if (open == std::string_view::npos) return text;
+    const char quote = prepare[open];
+    for (size_t i = open + 1; i < prepare.size(); ++i) {
+        if (prepare[i] == quote) {
+            if (i + 1 >= prepare.size() || prepare[i + 1] != quote) break;
+            ++i;
+        } else if (prepare[i] == '\\' && i + 1 < prepare.size()) {
+            ++i;  // \n and its like: what they stand for is white space, or a character as it is
+            if (prepare[i] == 'n' || prepare[i] == 't' || prepare[i] == 'r') {
+                text += ' ';
+                continue;
+            }
+        }
+        text += prepare[i];
+    }
+    return text;
+}
+
+bool is_unsafe_character_set(std::string_view name) {
+    for (const std::string_view unsafe : {"big5", "sjis", "gbk", "cp932", "gb18030"}) {
+        if (name == unsafe) return true;
+    }
+    return false;
+}
+
+bool is_access_mode(std::string_view key) {
+    return key.find("transaction") != std::string_view::npos ||
+           key.find("read_only") != std::string_view::npos;
+}
+
+bool names_variable(const sql::Statement& statement, std::string_view name) {
+    return std::any_of(statement.effects.begin(), statement.effects.end(), [&](const sql::Effect& effect) {
+        if (effect.kind != EffectKind::set) return false;
+        return effect.key == name || (effect.key == "names" && is_character_set(name));
+    });
+}
+
+}  // namespace
+
+/// The next statement of the oldest unit has succeeded.
+void Conversation::statement_done(Slot slot, Unit& unit) {
+    if (!unit.statements || unit.next_statement >= unit.statements->size()) return;
+    const sql::Statement& statement = (*unit.statements)[unit.next_statement++];
+    if (statement.executes_prepared) return;
+    for (const auto& effect : statement.effects) apply_effect(slot, effect);
+}
+
+void Conversation::apply_effect(Slot slot, const sql::Effect& effect) {
+    SlotState& state = slots_[index(slot)];
+    switch (effect.kind) {
+        case EffectKind::set:
+            if (is_access_mode(effect.key))
+                state.is_read_only = false;  // if it was the proxy's, it may be gone
+            if (effect.key == "schema") schema_changed_ = true;
+            log().record_now(effect);
+            return;
+        case EffectKind::user_variable: log().record_now(effect); return;
+        case EffectKind::user_variables: pins_.variables = true; return;
+        case EffectKind::set_opaque: pins_.settings = true; return;
+        case EffectKind::temporary: pins_.temporary = true; return;
+        case EffectKind::advisory_lock: ++pins_.advisory_locks; return;
+        case EffectKind::advisory_unlock:
+            if (pins_.advisory_locks > 0) --pins_.advisory_locks;
+            return;
+        case EffectKind::advisory_unlock_all: pins_.advisory_locks = 0; return;
+        case EffectKind::table_lock: pins_.table_locks = true; return;
+        case EffectKind::table_unlock: pins_.table_locks = false; return;
+        case EffectKind::handler: ++pins_.handlers; return;
+        case EffectKind::handler_close:
+            if (pins_.handlers > 0) --pins_.handlers;
+            return;
+        case EffectKind::next_transaction:
+            next_transaction_ = effect.replay;
+            state.has_next_transaction = true;
+            return;
+        case EffectKind::tracking: state.needs_tracking = true; return;
+        case EffectKind::prepare: {
+            if (effect.replay.empty()) {
+                pins_.variables = true;  // its text is a user variable's
+                return;
+            }
+            log().record_now(effect);
+            if (!texts_) texts_ = std::make_unique<std::unordered_map<std::string, StatementRef>>();
+            (*texts_)[effect.key] =
+                statements_.intern(prepared_text(effect.replay), context(false), is_usual_context());
+            return;
+        }
+        case EffectKind::deallocate: {
+            sql::Effect replayed = effect;
+            if (replayed.replay.empty()) replayed.replay = "DEALLOCATE PREPARE " + quoted(effect.key, '`');
+            log().record_now(replayed);
+            if (texts_) texts_->erase(effect.key);
+            return;
+        }
+        case EffectKind::sequence:
+        case EffectKind::reset:
+        case EffectKind::reset_all:
+        case EffectKind::discard_all:
+        case EffectKind::discard_temp:
+        case EffectKind::deallocate_all:
+        case EffectKind::listen:
+        case EffectKind::unlisten:
+        case EffectKind::unlisten_all:
+        case EffectKind::cursor:
+        case EffectKind::cursor_close:
+        case EffectKind::cursor_close_all: return;
+    }
+}
+
+/// What the server reports of the session's state: the truth about settings that procedures, functions or
+/// expressions have changed.
+void Conversation::take_session_state(Slot slot, Unit& unit, const OkPacket& ok) {
+    bool is_explained = unit.statements != nullptr;
+    bool has_changed = false;
+    SessionStateReader reader(ok.session_state);
+    while (const auto entry = reader.next()) {
+        if (entry->is(SessionState::schema)) {
+            is_explained = true;
+            schema_changed_ = true;
+            sql::Effect effect{EffectKind::set, "schema", "USE " + quoted(entry->value, '`')};
+            if (!entry->value.empty()) log().record_now(effect);
+        } else if (entry->is(SessionState::system_variable)) {
+            is_explained = true;
+            if (!entry->is_null) take_variable(slot, entry->name, entry->value, unit);
+        } else if (entry->is(SessionState::state_change)) {
+            has_changed = true;
+        }
+    }
+    // Something that nobody can name has changed: a temporary table or a variable made by a procedure, say.
+    if (has_changed && !is_explained && unit.command != command::reset_connection &&
+        unit.command != command::set_option) {
+        pins_.settings = true;
+    }
+}
+
+void Conversation::take_variable(Slot slot, std::string_view name, std::string_view value, const Unit& unit) {
+    if (unit.trackers_lie) return;
+    if (name == "sql_mode") {
+        ansi_quotes_ = value.find("ANSI") != std::string_view::npos;
+        no_backslash_escapes_ = value.find("NO_BACKSLASH_ESCAPES") != std::string_view::npos;
+    } else if (name == "character_set_client") {
+        encoding_is_safe_ = !is_unsafe_character_set(value);
+    } else if (name == "tx_read_only" || name == "transaction_read_only") {
+        wants_read_only_ = value == "ON" || value == "1";
+        slots_[index(slot)].is_read_only = false;
+        log().record_now(
+            {EffectKind::set, "transaction access",
+             wants_read_only_ ? "SET SESSION TRANSACTION READ ONLY" : "SET SESSION TRANSACTION READ WRITE"});
+        return;
+    } else if (name == "autocommit") {
+        log().record_now({EffectKind::set, "autocommit",
+                          value == "ON" || value == "1" ? "SET autocommit=1" : "SET autocommit=0"});
+        return;
+    }
+    if (is_no_setting(name)) return;
+    if (unit.statements &&
+        std::any_of(unit.statements->begin(), unit.statements->end(),
+                    [&](const sql::Statement& each) { return names_variable(each, name); })) {
+        return;  // the statement itself is recorded
+    }
+    const std::string text = is_number(value) ? std::string(value) : quoted(value, '\'');
+    log().record_now({EffectKind::set, std::string(name), "SET SESSION " + std::string(name) + "=" + text});
+}
+
+/// COM_RESET_CONNECTION has brought this connection back to its beginnings; the other one follows.
+void Conversation::session_was_reset(Slot slot) {
+    // The schema stays, as on the server.
+    std::string schema;
+    if (log_) {
+        for (const auto& entry : log_->entries()) {
+            if (entry.key == "set:schema") schema = entry.replay;
+        }
+    }
+    log_.reset();
+    forget_statements();
+    pins_ = {};
+    next_transaction_.clear();
+    last_insert_id_ = 0;
+    ansi_quotes_ = no_backslash_escapes_ = false;
+    wants_read_only_ = false;
+    for (auto& state : slots_) {
+        state.synced = 0;
+        state.insert_id = 0;
+        state.needs_reset = &state != &slots_[index(slot)];
+    }
+    SlotState& here = slots_[index(slot)];
+    ++here.generation;
+    here.is_read_only = false;
+    here.needs_tracking = true;
+    here.has_next_transaction = false;
+    if (!schema.empty()) log().record_now({EffectKind::set, "schema", schema});
+}
+
+}  // namespace holdfast::mysql

@@ -1,0 +1,106 @@
+// What a client sees when its server is gone: errors in place of answers. A lost transaction is over, as
+// after a deadlock: its client is told once, and goes on.
+#include <utility>
+
+#include "protocol/mysql/conversation.h"
+#include "protocol/mysql/errors.h"
+
+namespace holdfast::mysql {
+namespace {
+
+using dialect::Cut;
+using dialect::CutKind;
+using dialect::Failure;
+
+ServerError error_of(Failure failure) {
+    switch (failure) {
+        case Failure::transaction_lost: return {1213, "40001"};
+        case Failure::outcome_unknown: return {error_number::outcome_unknown, "HY000"};
+        case Failure::result_broken_off: return {error_number::result_broken_off, "HY000"};
+        case Failure::state_lost: return {error_number::state_lost, "HY000"};
+        case Failure::no_primary: return {error_number::no_primary, "HY000"};
+        case Failure::no_server: return {error_number::no_server, "HY000"};
+        case Failure::server_refused: return {error_number::no_server, "HY000"};
+        case Failure::sync_failed: return {error_number::state_lost, "HY000"};
+        case Failure::cancelled: return {1317, "70100"};
+    }
+    return {1105, "HY000"};
+}
+
+}  // namespace
+
+Conversation::Deferred Conversation::describe(const dialect::FailureText& text) {
+    const ServerError error = error_of(text.failure);
+    std::string message = text.message;
+    for (const std::string* more : {&text.detail, &text.hint}) {
+        if (!more->empty()) message += (message.ends_with('.') ? " " : ". ") + *more;
+    }
+    return {error.number, std::string(error.sqlstate), std::move(message)};
+}
+
+void Conversation::append_failure(const dialect::FailureText& text, uint8_t sequence, ByteBuffer& out) {
+    const Deferred what = describe(text);
+    append_err(out, sequence, what.number, what.sqlstate, what.message);
+}
+
+void Conversation::forget_transaction() {
+    transaction_ = Transaction::idle;
+    last_status_ &= static_cast<uint16_t>(~(status::in_transaction | status::in_transaction_read_only));
+}
+
+void Conversation::fail_unit(const dialect::FailureText& text, ByteBuffer& out) {
+    const uint8_t sequence = units_.front().next_sequence;
+    const bool is_last = units_.size() == 1;
+    units_.pop();
+    padding_ = 0;
+    forget_transaction();
+    answer_is_complete_ = false;
+    // The client is still sending: it listens when it is done.
+    if (is_last && (stream_under_way() || file_under_way_)) {
+        stream_dropped_ = true;
+        file_dropped_ = true;
+        deferred_ = std::make_unique<Deferred>(describe(text));
+        return;
+    }
+    append_failure(text, sequence, out);
+}
+
+size_t Conversation::refuse_unit(Bytes, const dialect::FailureText& text, ByteBuffer& out) {
+    begin_stream(true);
+    if (!scratch_.is_answered) return scratch_.size;
+    if (stream_under_way()) {
+        deferred_ = std::make_unique<Deferred>(describe(text));
+    } else {
+        append_failure(text, 1, out);
+    }
+    return scratch_.size;
+}
+
+bool Conversation::answer_rollback(ByteBuffer& out) {
+    if (units_.size() != 1 || !units_.front().is_rollback) return false;
+    const uint8_t sequence = units_.front().next_sequence;
+    units_.pop();
+    forget_transaction();
+    OkPacket ok;
+    ok.status = last_status_;
+    append_ok(out, sequence, ok, around_.client_capabilities);
+    return true;
+}
+
+void Conversation::lose_transaction(const dialect::FailureText& text) {
+    forget_transaction();
+    lost_ = std::make_unique<dialect::FailureText>(text);
+}
+
+/// The first request after a transaction was lost with its server: its answer says so, unless it gives the
+/// transaction up by itself.
+Cut Conversation::answer_lost(ByteBuffer& out) {
+    const auto text = std::move(lost_);
+    const bool gives_up = scratch_.command == command::query && scratch_.query.statement_count == 1 &&
+                          scratch_.query.statements[0].control == sql::Control::rollback;
+    if (gives_up) return answer_ok(out);
+    const Deferred what = describe(*text);
+    return answer_here(out, what.number, what.sqlstate, what.message);
+}
+
+}  // namespace holdfast::mysql
