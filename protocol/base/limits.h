@@ -54,6 +54,13 @@ inline constexpr size_t padding_bytes_max = 16'777'216;
 /// Nesting of parentheses and comments that the lexer follows; deeper statements are "unparsable".
 inline constexpr int sql_nesting_max = 1'000;
 
+/// A set of GTIDs: real ones have a few hundred characters. Hundreds of sets are remembered.
+inline constexpr size_t gtid_set_bytes_max = 65'536;
+inline constexpr size_t gtid_intervals_max = 2'048;
+/// Sources that one MySQL or MariaDB server replicates from, and members of a replication group: MariaDB
+/// sets no bound, MySQL 256 channels.
+inline constexpr size_t replication_sources_max = 256;
+
 /// One read takes at most this much from a socket.
 inline constexpr size_t read_chunk_bytes = 131'072;
 /// Reading from one side stops when the other side's queue passes the high mark, until the low mark.
