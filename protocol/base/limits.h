@@ -60,6 +60,12 @@ inline constexpr int sql_nesting_max = 1'000;
 inline constexpr uint32_t mysql_server_packet_collected_bytes_max = 1'048'576;
 /// MySQL commands that take a name or a number: no server accepts more of them.
 inline constexpr size_t mysql_short_command_bytes_max = 65'536;
+/// A set of GTIDs: real ones have a few hundred characters. Hundreds of sets are remembered.
+inline constexpr size_t gtid_set_bytes_max = 65'536;
+inline constexpr size_t gtid_intervals_max = 2'048;
+/// Sources that one MySQL or MariaDB server replicates from, and members of a replication group: MariaDB
+/// sets no bound, MySQL 256 channels.
+inline constexpr size_t replication_sources_max = 256;
 
 /// One read takes at most this much from a socket.
 inline constexpr size_t read_chunk_bytes = 131'072;
