@@ -33,6 +33,10 @@ inline constexpr size_t session_state_entries_max = 2'000;
 /// Statements that are kept classified, for each database, while no session uses them.
 inline constexpr size_t statement_cache_entries_max = 10'000;
 inline constexpr size_t statement_cache_bytes_max = 16'777'216;
+/// Simple queries whose classification is kept, for each database: a table of so many places, and texts up to
+/// a length that machine-made ones seldom stay under and hand-written ones do.
+inline constexpr size_t query_cache_entries = 1'024;
+inline constexpr size_t query_cache_text_bytes_max = 1'024;
 /// Requests of one session that wait for an answer; beyond that its client is not read.
 inline constexpr size_t requests_in_flight_max = 20'000;
 /// A message of a result up to this length is forwarded whole or not at all, so that a server's death leaves
