@@ -97,6 +97,8 @@ private:
     void welcome(std::shared_ptr<const dialect::Parameters> parameters);
 
     // session_requests.cc
+    size_t framed_bytes(Bytes bytes);
+    size_t request_bytes(Bytes bytes);
     bool begin_unit(Bytes rest, const dialect::Cut& cut, size_t& used);
     void send_unit(Bytes bytes, Slot slot);
     bool kill_other();
@@ -113,6 +115,7 @@ private:
     void count_statement(const Route& route, const dialect::UnitFacts& facts);
 
     // session_responses.cc
+    void send_client(Bytes bytes);
     void forward(Bytes bytes);
     bool act_on(Slot slot, const dialect::Scan& scan);
     void unit_done(Slot slot);
@@ -158,6 +161,14 @@ private:
     std::unique_ptr<Link> link_;
     std::shared_ptr<dialect::ClientHandshake> handshake_;  // until the login is complete
     std::unique_ptr<dialect::Conversation> conversation_;  // from then on
+    /// Of a client whose messages come in frames; else null.
+    struct Wrapped {
+        std::unique_ptr<dialect::Framing> framing;
+        ByteBuffer plain;    // decoded, and not all of it consumed
+        size_t decoded = 0;  // bytes of the frames that it came from
+        ByteBuffer out;
+    };
+    std::unique_ptr<Wrapped> wrapped_;
     std::shared_ptr<const dialect::Credential> credential_;
     std::shared_ptr<const dialect::ClientTraits> traits_;
     IdentityRef identity_;

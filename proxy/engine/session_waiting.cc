@@ -45,7 +45,7 @@ void Session::hold_expired() {
         while (conversation_->units_in_flight() > 0) conversation_->fail_unit(text, out);
         failure_.reset();
         bytes_to_client_ += out.size();
-        link_->write(out);
+        send_client(out);
         wake();
         return;
     }
