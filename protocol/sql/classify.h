@@ -124,6 +124,9 @@ struct Statement {
     /// KILL: the proxy's own numbers of connections are meant, not a server's.
     enum class Kill : uint8_t { none, connection, query } kill = Kill::none;
     uint64_t kill_id = 0;
+    /// MySQL: the whole statement is SELECT CONNECTION_ID(), which the proxy answers by itself; `name` is the
+    /// result's column.
+    bool asks_connection_id = false;
     uint32_t begin = 0;  // the statement's bytes in the message, without its semicolon
     uint32_t end = 0;
 };
