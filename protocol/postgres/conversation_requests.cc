@@ -36,6 +36,12 @@ bool is_frontend_type(char type) {
     }
 }
 
+/// Stands for a copy of a statement on a server that is not to be used again, whatever its text was.
+const StatementRef& outdated() {
+    static const StatementRef statement(new Statement);
+    return statement;
+}
+
 /// Whether running the statement again somewhere else can't do anything twice.
 bool is_harmless(const sql::Statement& statement) {
     switch (statement.control) {
@@ -629,6 +635,10 @@ void Conversation::expect_requests(Slot slot, bool rerun) {
                 if (is_present(entry, slot)) expected.was_present = entry.present[index(slot)];
                 entry.meant = request.statement;
                 set_present(entry, slot, request.statement);
+                // Prepared anew, perhaps because "cached plan must not change result type": the copy on the
+                // other connection has had its day too, although its text may be the same.
+                if (is_present(entry, dialect::other(slot)))
+                    set_present(entry, dialect::other(slot), outdated());
                 break;
             }
             case frontend::bind:
