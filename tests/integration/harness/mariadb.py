@@ -67,6 +67,7 @@ GRANT SELECT ON mysql.* TO holdfast@'%';
 CREATE USER replication@'%' IDENTIFIED BY '{REPLICATION_PASSWORD}';
 GRANT REPLICATION SLAVE ON *.* TO replication@'%';
 CREATE DATABASE shop;
+CREATE TABLE shop.here (name varchar(64) NOT NULL);
 CREATE USER app@'%' IDENTIFIED VIA mysql_native_password USING PASSWORD('{PASSWORDS["app"]}');
 CREATE USER app_ed25519@'%' IDENTIFIED VIA ed25519 USING PASSWORD('{PASSWORDS["app_ed25519"]}');
 CREATE USER app_empty@'%' IDENTIFIED BY '';
@@ -157,6 +158,10 @@ class Server(ServerProcess):
 
     def global_status(self, name):
         return self.rows("SHOW GLOBAL STATUS LIKE %s", name, database=None)[0][1]
+
+    def say_its_name(self):
+        """The table `here` has the server's own name on each server: a read of it tells where it ran."""
+        self.execute(f"SET sql_log_bin = 0; DELETE FROM here; INSERT INTO here VALUES ('{self.name}')")
 
     def runs(self, marker):
         """True while a client's statement with this text is running here."""
@@ -256,6 +261,8 @@ class MariaCluster(Cluster):
             server.start(wait=False)
         for server in self.servers:
             server.wait_ready()
+        for server in self.servers:
+            server.say_its_name()
         for replica in self.replicas:
             replica.replicate_from(self.primary)
         self.wait_replicating()
@@ -328,6 +335,7 @@ class MariaCluster(Cluster):
                         "--init-command=SET sql_log_bin = 0"], input=dump, check=True, capture_output=True)
         # With --master-data=2 the position stands in a comment.
         position = next(line for line in dump.decode(errors="replace").splitlines() if "gtid_slave_pos=" in line)
+        server.say_its_name()
         server.execute("RESET MASTER; " + position[position.index("SET GLOBAL"):], database=None)
         server.replicate_from(self.primary)
         self.wait_replicating([server])
