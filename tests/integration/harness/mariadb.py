@@ -131,7 +131,7 @@ class Server(ServerProcess):
     def connect(self, database="shop", **options):
         """root's connection by the Unix socket, past the proxy."""
         return pymysql.connect(unix_socket=str(self.socket), user="root", database=database, autocommit=True,
-                               connect_timeout=10, read_timeout=60, charset="utf8mb4", **options)
+                               connect_timeout=30, read_timeout=60, charset="utf8mb4", **options)
 
     def rows(self, query, *arguments, database="shop"):
         with contextlib.closing(self.connect(database)) as connection, connection.cursor() as cursor:
@@ -197,7 +197,7 @@ class Server(ServerProcess):
         """Returns when it takes writes. What it has received and not yet applied is applied first."""
         self.execute("STOP SLAVE IO_THREAD", database=None)
         received = self.received_position()
-        wait_until(lambda: self.applied_position() >= received, f"{self} has applied what it has received", 30)
+        wait_until(lambda: self.applied_position() >= received, f"{self} has applied what it has received")
         self.options["read_only"] = 0
         self.execute("STOP SLAVE; RESET SLAVE ALL", database=None)
         if synchronous:
@@ -269,7 +269,7 @@ class MariaCluster(Cluster):
         if synchronous:
             self.require_synchronous()
 
-    def wait_replicating(self, servers=None, timeout=20):
+    def wait_replicating(self, servers=None, timeout=60):
         """Until the replicas (default: all that run) follow the primary."""
         for server in servers or self.running_replicas():
             wait_until(server.replicates, f"{server} replicates", timeout)
@@ -279,7 +279,7 @@ class MariaCluster(Cluster):
         wait_until(lambda: int(self.primary.global_status("Rpl_semi_sync_master_clients")) >= 1
                    and self.primary.global_status("Rpl_semi_sync_master_status") == "ON", "a replica acknowledges")
 
-    def wait_replayed(self, servers=None, timeout=20):
+    def wait_replayed(self, servers=None, timeout=60):
         """Until the replicas have applied everything that the primary has written by now."""
         position = _sequence(self.primary.value("SELECT @@gtid_binlog_pos", database=None))
         for server in servers if servers is not None else self.running_replicas():

@@ -82,18 +82,9 @@ class Server(ServerProcess):
 
     account = ACCOUNT
 
-<<<<<<< HEAD
-    def __init__(self, name, folder):
-        super().__init__(name, folder)
-=======
     def __init__(self, name, folder, bin=BIN):
-        self.name = name
+        super().__init__(name, folder)
         self.bin = pathlib.Path(bin)
-        self.folder = pathlib.Path(folder)
-        self.data = self.folder / "data"
-        self.port = free_port()
-        self.process = None
->>>>>>> main
         self.settings = {}
 
     # -- settings ---------------------------------------------------------------------------------------
@@ -115,33 +106,11 @@ class Server(ServerProcess):
 
     # -- running ----------------------------------------------------------------------------------------
 
-<<<<<<< HEAD
     def command(self):
-        return [BIN / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.folder]
+        return [self.bin / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.folder]
 
     def answers(self):
         return self.value("SELECT 1") == 1
-=======
-    def start(self, wait=True):
-        log = open(self.folder / "server.log", "ab")
-        self.process = subprocess.Popen(
-            [self.bin / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.folder],
-            user=ACCOUNT.pw_uid, group=ACCOUNT.pw_gid, extra_groups=[], cwd="/", start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        log.close()
-        if wait:
-            self.wait_ready()
-
-    def wait_ready(self, timeout=60):
-        def ready():
-            if self.process.poll() is not None:
-                raise RuntimeError(f"{self} ended with {self.process.returncode}:\n{self.log_tail()}")
-            return self.value("SELECT 1") == 1
-        wait_until(ready, f"{self} accepts connections", timeout, interval=0.02)
-
-    def is_running(self):
-        return self.process is not None and self.process.poll() is None
->>>>>>> main
 
     def stop(self, mode="fast"):
         """smart, fast or immediate, and waits for the end."""
@@ -149,22 +118,6 @@ class Server(ServerProcess):
         self.signal_stop(number)
         self.process.wait(60)
 
-<<<<<<< HEAD
-=======
-    def signal_stop(self, number):
-        if self.is_running():
-            os.kill(self.process.pid, number)
-
-    def kill9(self):
-        """Postmaster and children at once, as when the machine dies (its kernel still closes the sockets)."""
-        if self.process is None:
-            return
-        family = [self.process.pid, *children(self.process.pid)]
-        signal_all(family, signal.SIGSTOP)  # so that none sees another's death and says goodbye
-        signal_all([*family, *children(self.process.pid)], signal.SIGKILL)
-        self.process.wait(30)
-
->>>>>>> main
     def kill9_postmaster(self):
         """Only the postmaster: its children find out, tell their clients and end."""
         os.kill(self.process.pid, signal.SIGKILL)
@@ -265,21 +218,9 @@ class PostgresCluster(Cluster):
         if synchronous:
             self.require_synchronous(synchronous)
 
-<<<<<<< HEAD
-=======
-    def _make(self, name):
-        folder = self.folder / name
-        folder.mkdir()
-        shutil.chown(folder, ACCOUNT.pw_uid, ACCOUNT.pw_gid)
-        server = Server(name, folder, self.template.bin)
-        self._copy_data(server)
-        return server
+    def _server(self, name, folder):
+        return Server(name, folder, self.template.bin)
 
-    def _copy_data(self, server):
-        # cp, because it keeps owners and modes and shares blocks where the file system can.
-        subprocess.run(["cp", "-a", "--reflink=auto", self.template.data, server.data], check=True)
-
->>>>>>> main
     @property
     def standbys(self):
         return self.replicas
