@@ -16,8 +16,11 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+from harness import mariadb  # noqa: E402
+from harness.mariadb import MariaCluster  # noqa: E402
+from harness.mysql import DirectMySql  # noqa: E402
 from harness.postgres import PostgresCluster, Template  # noqa: E402
-from harness.proxy import BINARY, Direct, Proxy  # noqa: E402
+from harness.proxy import BINARY, Direct, MySqlProxy, Proxy, ProxyProcess  # noqa: E402
 
 DIRECT = os.environ.get("HOLDFAST_DIRECT") == "1"
 
@@ -45,7 +48,7 @@ def pytest_runtest_makereport(item):
     if report.failed and report.when in ("setup", "call", "teardown"):
         for value in getattr(item, "funcargs", {}).values():
             for proxy in value if isinstance(value, list) else [value]:
-                if isinstance(proxy, Proxy):
+                if isinstance(proxy, ProxyProcess):
                     report.sections.append((f"log of the proxy on port {proxy.port}", proxy.log_tail()))
 
 
@@ -97,6 +100,35 @@ def make_cluster(template, workplace):
         cluster.destroy()
 
 
+@pytest.fixture(scope="session")
+def maria_template(workplace):
+    folder = workplace / "maria"
+    folder.mkdir()
+    return mariadb.Template(folder)
+
+
+@pytest.fixture(scope="session")
+def shared_maria(maria_template, workplace):
+    """A MariaDB primary and two replicas for tests that leave them as they are."""
+    cluster = MariaCluster(maria_template, workplace / "mshared")
+    yield cluster
+    cluster.destroy()
+
+
+@pytest.fixture
+def make_maria(maria_template, workplace):
+    """make_maria(replicas=2, synchronous=False): servers of the test's own, to kill and promote."""
+    made = []
+
+    def make(**options):
+        made.append(MariaCluster(maria_template, workplace / f"m{next(_numbers)}", **options))
+        return made[-1]
+
+    yield make
+    for cluster in made:
+        cluster.destroy()
+
+
 @pytest.fixture
 def proxies():
     """The proxies that the test started, stopped at its end. A list so that failures show their logs."""
@@ -124,7 +156,8 @@ def _stop_all(started):
 
 def _starter(workplace, started):
     def start(cluster, wait_servers=True, before_start=None, **options):
-        proxy = Proxy(workplace / f"p{next(_numbers)}", cluster, **options)
+        kind = MySqlProxy if cluster.protocol == "mysql" else Proxy
+        proxy = kind(workplace / f"p{next(_numbers)}", cluster, **options)
         started.append(proxy)
         if before_start:
             before_start(proxy)
@@ -160,3 +193,21 @@ def table(shared_cluster, request):
     shared_cluster.execute(f"CREATE TABLE {name} (id int, v text); ALTER TABLE {name} OWNER TO app")
     yield name
     shared_cluster.primary.execute(f"DROP TABLE IF EXISTS {name} CASCADE")
+
+
+@pytest.fixture(scope="module")
+def blog(shared_maria, start_module_proxy):
+    """The same for MySQL: a proxy before the shared MariaDB servers, or their primary."""
+    if DIRECT:
+        yield DirectMySql(shared_maria)
+        return
+    yield start_module_proxy(shared_maria)
+
+
+@pytest.fixture
+def maria_table(shared_maria):
+    """The name of an empty table (id int, v text) on the shared MariaDB servers, dropped after the test."""
+    name = "t_" + str(next(_numbers))
+    shared_maria.execute(f"CREATE TABLE {name} (id int, v text)")
+    yield name
+    shared_maria.primary.execute(f"DROP TABLE IF EXISTS {name}; DROP VIEW IF EXISTS {name}")

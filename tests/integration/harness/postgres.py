@@ -10,8 +10,7 @@ import subprocess
 import psycopg
 
 from .certificates import Authority
-from .ports import free_port
-from .processes import children, signal_all
+from .servers import Cluster, ServerProcess
 from .waiting import wait_until
 
 BIN = pathlib.Path(os.environ.get("HOLDFAST_PG_BIN", "/usr/lib/postgresql/15/bin"))
@@ -78,20 +77,15 @@ def run_as_postgres(*command, **options):
                           extra_groups=[], check=True, capture_output=True, cwd="/", **options)
 
 
-class Server:
-    """One PostgreSQL server and its data folder. `name` is also its application_name towards a primary."""
+class Server(ServerProcess):
+    """One PostgreSQL server. `name` is also its application_name towards a primary."""
+
+    account = ACCOUNT
 
     def __init__(self, name, folder, bin=BIN):
-        self.name = name
+        super().__init__(name, folder)
         self.bin = pathlib.Path(bin)
-        self.folder = pathlib.Path(folder)
-        self.data = self.folder / "data"
-        self.port = free_port()
-        self.process = None
         self.settings = {}
-
-    def __repr__(self):
-        return f"{self.name}:{self.port}"
 
     # -- settings ---------------------------------------------------------------------------------------
 
@@ -112,25 +106,11 @@ class Server:
 
     # -- running ----------------------------------------------------------------------------------------
 
-    def start(self, wait=True):
-        log = open(self.folder / "server.log", "ab")
-        self.process = subprocess.Popen(
-            [self.bin / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.folder],
-            user=ACCOUNT.pw_uid, group=ACCOUNT.pw_gid, extra_groups=[], cwd="/", start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        log.close()
-        if wait:
-            self.wait_ready()
+    def command(self):
+        return [self.bin / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.folder]
 
-    def wait_ready(self, timeout=60):
-        def ready():
-            if self.process.poll() is not None:
-                raise RuntimeError(f"{self} ended with {self.process.returncode}:\n{self.log_tail()}")
-            return self.value("SELECT 1") == 1
-        wait_until(ready, f"{self} accepts connections", timeout, interval=0.02)
-
-    def is_running(self):
-        return self.process is not None and self.process.poll() is None
+    def answers(self):
+        return self.value("SELECT 1") == 1
 
     def stop(self, mode="fast"):
         """smart, fast or immediate, and waits for the end."""
@@ -138,37 +118,10 @@ class Server:
         self.signal_stop(number)
         self.process.wait(60)
 
-    def signal_stop(self, number):
-        if self.is_running():
-            os.kill(self.process.pid, number)
-
-    def kill9(self):
-        """Postmaster and children at once, as when the machine dies (its kernel still closes the sockets)."""
-        if self.process is None:
-            return
-        family = [self.process.pid, *children(self.process.pid)]
-        signal_all(family, signal.SIGSTOP)  # so that none sees another's death and says goodbye
-        signal_all([*family, *children(self.process.pid)], signal.SIGKILL)
-        self.process.wait(30)
-
     def kill9_postmaster(self):
         """Only the postmaster: its children find out, tell their clients and end."""
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait(30)
-
-    def freeze(self):
-        """SIGSTOP to the postmaster first, so that it makes no more children, then to all of them."""
-        os.kill(self.process.pid, signal.SIGSTOP)
-        signal_all(children(self.process.pid), signal.SIGSTOP)
-
-    def thaw(self):
-        signal_all([*children(self.process.pid), self.process.pid], signal.SIGCONT)
-
-    def log_tail(self, lines=30):
-        try:
-            return "\n".join((self.folder / "server.log").read_text(errors="replace").splitlines()[-lines:])
-        except OSError:
-            return ""
 
     # -- asking it directly -----------------------------------------------------------------------------
 
@@ -240,19 +193,18 @@ class Template:
         self.data = server.data
 
 
-class PostgresCluster:
+class PostgresCluster(Cluster):
     """A primary with standbys, each streaming from it. `primary` follows promote().
 
     synchronous  the number of standbys that must have a commit before it is acknowledged (quorum).
     """
 
+    kind = Server
+    protocol = "postgres"
+    name = "shop"
+
     def __init__(self, template, folder, standbys=2, synchronous=0, settings=None):
-        self.template = template
-        self.folder = pathlib.Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        os.chmod(self.folder, 0o755)
-        self.servers = [self._make(f"pg{number}") for number in range(1, standbys + 2)]
-        self.primary = self.servers[0]
+        super().__init__(template, folder, "pg", standbys)
         for server in self.servers:
             server.set(**(settings or {}))
         for standby in self.standbys:
@@ -266,24 +218,15 @@ class PostgresCluster:
         if synchronous:
             self.require_synchronous(synchronous)
 
-    def _make(self, name):
-        folder = self.folder / name
-        folder.mkdir()
-        shutil.chown(folder, ACCOUNT.pw_uid, ACCOUNT.pw_gid)
-        server = Server(name, folder, self.template.bin)
-        self._copy_data(server)
-        return server
-
-    def _copy_data(self, server):
-        # cp, because it keeps owners and modes and shares blocks where the file system can.
-        subprocess.run(["cp", "-a", "--reflink=auto", self.template.data, server.data], check=True)
+    def _server(self, name, folder):
+        return Server(name, folder, self.template.bin)
 
     @property
     def standbys(self):
-        return [server for server in self.servers if server is not self.primary]
+        return self.replicas
 
     def running_standbys(self):
-        return [server for server in self.standbys if server.is_running()]
+        return self.running_replicas()
 
     def require_synchronous(self, number):
         names = ",".join(server.name for server in self.standbys)
@@ -332,15 +275,3 @@ class PostgresCluster:
         server.stream_from(self.primary)
         server.start()
         self.wait_streaming()
-
-    def execute(self, script, dbname="shop"):
-        """On the primary, and returns when every running standby has it."""
-        self.primary.execute(script, dbname)
-        self.wait_replayed()
-
-    def destroy(self):
-        for server in self.servers:
-            if server.is_running():
-                server.thaw()
-                server.kill9()
-        shutil.rmtree(self.folder, ignore_errors=True)

@@ -10,6 +10,7 @@ import psycopg
 
 from . import toml
 from .metrics import Metrics
+from .mysql import MySqlEndpoint
 from .ports import free_port
 from .postgres import PASSWORDS, SERVICE_PASSWORD
 from .processes import memory
@@ -26,23 +27,30 @@ IMPATIENT_HEALTH = {**FAST_HEALTH, "timeout": "1s"}
 
 def settings_for(cluster, port, admin_port, listener=None, listeners=None, users=None, proxy=None, **overrides):
     """The configuration as a dict. `overrides` are keys of the cluster, e.g. failover={"wait": "2s"}."""
-    shop = {
-        "protocol": "postgres",
+    settings = {"proxy": {"log_level": "debug" if os.environ.get("HOLDFAST_DEBUG") else "info", **(proxy or {})},
+                "admin": {"listen": f"127.0.0.1:{admin_port}"},
+                "cluster": {cluster.name: cluster_settings(cluster, port, listener, listeners, **overrides)}}
+    if users:
+        settings["user"] = users
+    return settings
+
+
+def cluster_settings(cluster, port, listener=None, listeners=None, **overrides):
+    """One cluster's part of the configuration; an override of None takes a key away."""
+    # MariaDB's servers listen on IPv4 alone, and their accounts are told apart by address.
+    addresses = [f"127.0.0.1:{port}", f"[::1]:{port}"] if cluster.protocol == "postgres" else [f"127.0.0.1:{port}"]
+    settings = {
+        "protocol": cluster.protocol,
         "service": {"user": "holdfast", "password": SERVICE_PASSWORD},
         "servers": [{"name": server.name, "address": f"127.0.0.1:{server.port}"} for server in cluster.servers],
         "health": dict(FAST_HEALTH),
-        "listener": listeners or [{"listen": [f"127.0.0.1:{port}", f"[::1]:{port}"], **(listener or {})}],
+        "listener": listeners or [{"listen": addresses, **(listener or {})}],
     }
     for key, value in overrides.items():
         if value is None:
-            shop.pop(key, None)
+            settings.pop(key, None)
         else:
-            shop[key] = value
-    settings = {"proxy": {"log_level": "debug" if os.environ.get("HOLDFAST_DEBUG") else "info", **(proxy or {})},
-                "admin": {"listen": f"127.0.0.1:{admin_port}"},
-                "cluster": {"shop": shop}}
-    if users:
-        settings["user"] = users
+            settings[key] = value
     return settings
 
 
@@ -87,13 +95,14 @@ class Direct(Endpoint):
         return ""
 
 
-class Proxy(Endpoint):
-    """A running proxy; `settings` is what settings_for() makes, for the test to change before start()."""
+class ProxyProcess:
+    """A running proxy before one cluster; `settings` is what settings_for() makes, for the test to change before
+    start(). The subclasses say how its clients connect to `port`."""
 
     def __init__(self, folder, cluster, **options):
-        super().__init__(free_port())
+        self.host, self.port = "127.0.0.1", free_port()
         self.admin_port = free_port()
-        self.cluster = cluster
+        self.clusters = [cluster]
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config = self.folder / "holdfast.toml"
@@ -101,6 +110,17 @@ class Proxy(Endpoint):
         self.settings = settings_for(cluster, self.port, self.admin_port, **options)
         self.process = None
         self.environment_of_process = dict(os.environ)
+
+    @property
+    def cluster(self):
+        return self.clusters[0]
+
+    def add_cluster(self, cluster, **overrides):
+        """Before start(): a further cluster in the same proxy. Returns where its clients connect."""
+        port = free_port()
+        self.clusters.append(cluster)
+        self.settings["cluster"][cluster.name] = cluster_settings(cluster, port, **overrides)
+        return MySqlEndpoint(port) if cluster.protocol == "mysql" else Endpoint(port)
 
     def write_config(self):
         self.config.write_text(toml.dump(self.settings))
@@ -123,7 +143,7 @@ class Proxy(Endpoint):
 
     def wait_servers_up(self, names=None, timeout=60):
         """Until every server that runs (or those named) is up in the proxy's eyes."""
-        names = names or [server.name for server in self.cluster.servers if server.is_running()]
+        names = names or [server.name for cluster in self.clusters for server in cluster.servers if server.is_running()]
         wait_until(lambda: all(self.metrics().state_of(name) == "up" for name in names),
                    f"the proxy sees {names} up", timeout, interval=0.02)
 
@@ -168,3 +188,11 @@ class Proxy(Endpoint):
 
     def log_tail(self, lines=60):
         return "\n".join(self.log_text().splitlines()[-lines:])
+
+
+class Proxy(ProxyProcess, Endpoint):
+    """A proxy before PostgreSQL."""
+
+
+class MySqlProxy(ProxyProcess, MySqlEndpoint):
+    """A proxy before MariaDB."""
