@@ -37,7 +37,7 @@ constexpr std::array rows{
     Key{"cluster", Type::named_tables, "", "", "The clusters, each with a name of its own."},
     Key{"cluster.*", Type::table, "", "", "A primary and its replicas."},
     Key{"cluster.*.protocol", Type::choice, "", "postgres|mysql",
-        "What the servers speak; required. `mysql` is not supported yet."},
+        "What the servers speak; required. `mysql` is MariaDB's, too."},
     Key{"cluster.*.listen", Type::texts, "", "host:port, [IPv6]:port or socket path",
         "Where clients connect: short for one listener with all defaults."},
     Key{"cluster.*.listener", Type::tables, "", "", "Listeners that say more than where."},
@@ -95,7 +95,8 @@ constexpr std::array rows{
 
     inherited("cluster.*.service.user", Type::text, "", "", "The account's name; required."),
     inherited("cluster.*.service.password", Type::secret, "", "", "Its password."),
-    inherited("cluster.*.service.database", Type::text, "postgres", "", "The database it connects to."),
+    inherited("cluster.*.service.database", Type::text, "postgres", "",
+              "The database it connects to. MySQL needs none."),
 
     inherited("cluster.*.server_tls.mode", Type::choice, "prefer",
               "disable|allow|prefer|require|verify-ca|verify-full",

@@ -121,9 +121,7 @@ Cluster read_cluster(const Section& section, std::string name, const Cluster& in
     cluster.name = std::move(name);
     cluster.line = section.at().line;
     section.require("protocol", "protocol = \"postgres\"");
-    if (section.choice("protocol", cluster.protocol) && cluster.protocol == Protocol::mysql) {
-        section.error("protocol", "\"mysql\" is not supported yet; this release serves PostgreSQL only");
-    }
+    section.choice("protocol", cluster.protocol);
     read_inheritable(section, cluster);
     cluster.listeners = read_listeners(section);
     cluster.servers = read_servers(section, cluster.protocol);

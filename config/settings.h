@@ -87,7 +87,7 @@ struct Server {
 struct Service {
     std::string user;
     Secret password;
-    std::string database = "postgres";
+    std::string database = "postgres";  // PostgreSQL only
 };
 
 enum class PoolMode { session, transaction };

@@ -145,11 +145,13 @@ void Topology::describe_writable(const Member& member, ServerView& out) const {
         out.reason = doubt;
         return;
     }
-    const std::string writable = "writable " + on_timeline(member.facts->timeline);
+    const std::string writable = is_mysql() ? "writable" : "writable " + on_timeline(member.facts->timeline);
     out.state = ServerState::quarantined;
     if (!first_round_done()) {
         out.state = ServerState::starting;
         out.reason = awaiting_others;
+    } else if (is_mysql()) {
+        out.reason = describe_claim(member);
     } else if (!holder_) {
         out.reason = writable + ", and so is another server or a newer timeline is known";
     } else if (is_on_old_timeline(member)) {
@@ -184,6 +186,9 @@ void Topology::describe_replica(const Member& member, ServerView& out) const {
         out.state = ServerState::broken;
         out.reason = "follows timeline " + std::to_string(facts.timeline) + " while the primary is on " +
                      std::to_string(timeline_);
+    } else if (const std::string mysql = mysql_trouble(member); !mysql.empty()) {
+        out.state = ServerState::broken;
+        out.reason = mysql;
     } else if (!member.lag) {
         out.state = ServerState::lagging;
         out.reason = holder_ ? "its lag is unknown: it is behind every known position of the primary"
@@ -201,6 +206,9 @@ void Topology::describe_replica(const Member& member, ServerView& out) const {
     }
     const bool is_judged = out.state == ServerState::up || out.state == ServerState::lagging;
     if (!is_judged) return;
+    if (const std::string note = mysql_note(member); !note.empty()) {
+        out.reason += (out.reason.empty() ? "" : "; ") + note;
+    }
     const char* const trouble = facts.replay_paused ? "replay is paused"
                                 : facts.receiver_known && !facts.receiver_streaming
                                     ? "its WAL receiver is not streaming"

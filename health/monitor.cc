@@ -89,6 +89,9 @@ void Monitor::probe(Target& target) {
     target.next.reset();
     target.started_at = loop_.now();
     target.timeout = loop_.after(settings_.timeout, [this, &target] { give_up(target); });
+    if (topology_.view().primary == target.id) {
+        target.late = loop_.after(lateness(), [this, &target] { on_primary_late(target); });
+    }
     prober_->probe(target.server, target.id,
                    [this, &target](Observation observation) { finish(target, observation); });
 }
@@ -114,6 +117,29 @@ void Monitor::probe_all_soon() {
     }
 }
 
+/// A healthy answer takes a few milliseconds; long before the time limit is over it is worth asking the
+/// others whether one of them has been promoted.
+Duration Monitor::lateness() const {
+    return std::min(Duration(settings_.fast), Duration(settings_.interval) / 2);
+}
+
+bool Monitor::is_primary_late() const {
+    return std::any_of(targets_.begin(), targets_.end(), [&](const Target& target) {
+        return topology_.view().primary == target.id && target.in_flight &&
+               loop_.now() - target.started_at >= lateness();
+    });
+}
+
+/// Its probe is overdue: until that is answered or given up, the others are probed at the fast interval.
+void Monitor::on_primary_late(Target& primary) {
+    primary.late.reset();
+    const bool changed = topology_.late(primary.id, loop_.now());
+    for (Target& other : targets_) {
+        if (&other != &primary && !other.in_flight && other.next) probe_soon(other);
+    }
+    publish(changed);
+}
+
 void Monitor::give_up(Target& target) {
     Observation observation;
     observation.server = target.id;
@@ -127,6 +153,7 @@ void Monitor::give_up(Target& target) {
 void Monitor::finish(Target& target, const Observation& observation) {
     target.in_flight = false;
     target.timeout.reset();
+    target.late.reset();
     const bool was_in_doubt = topology_.in_doubt();
     const std::optional<ServerId> primary_before = topology_.view().primary;
     bool changed = topology_.tick(loop_.now());
@@ -147,7 +174,8 @@ void Monitor::finish(Target& target, const Observation& observation) {
 }
 
 void Monitor::schedule(Target& target) {
-    const Duration interval = jittered(topology_.in_doubt() ? settings_.fast : settings_.interval);
+    const bool is_urgent = topology_.in_doubt() || is_primary_late();
+    const Duration interval = jittered(is_urgent ? settings_.fast : settings_.interval);
     const Duration since = loop_.now() - target.started_at;
     target.next =
         loop_.after(std::max(interval - since, probe_spacing_min), [this, &target] { probe(target); });

@@ -45,6 +45,7 @@ private:
         bool again = false;  // a hint came while a probe was in flight
         TimePoint started_at{};
         std::unique_ptr<Watch> timeout;
+        std::unique_ptr<Watch> late;  // until an answer of the primary is overdue
         std::unique_ptr<Watch> next;  // the timer for the next probe
     };
 
@@ -52,6 +53,9 @@ private:
     void probe_soon(Target& target);
     void probe_all_soon();
     void give_up(Target& target);
+    void on_primary_late(Target& primary);
+    Duration lateness() const;
+    bool is_primary_late() const;
     void finish(Target& target, const Observation& observation);
     void schedule(Target& target);
     Duration jittered(Duration interval);

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "health/mysql_state.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/position.h"
@@ -14,9 +16,9 @@ namespace holdfast::health {
 enum class Outcome {
     ok,                // every fact below is what the server says
     alive,             // it answers, and nothing more is known (no service account)
-    too_many,          // it lives, but has no connection to spare (53300)
+    too_many,          // it lives, but has no connection to spare (53300; 1040, 1203)
     auth,              // it lives, but refuses the service account
-    starting_up,       // it answers that it does not serve now (57P03)
+    starting_up,       // it answers that it does not serve now (57P03; 1053)
     conn_refused,      // nobody listens there
     conn_lost,         // an established connection broke
     conn_failed,       // unreachable, name not found, …
@@ -24,7 +26,7 @@ enum class Outcome {
     greeting_timeout,  // connected, but the login was not finished in time: a frozen server
     query_timeout,     // logged in, but no answer in time
     tls,               // no TLS, or not with the right server
-    protocol,          // not PostgreSQL, or an answer that makes no sense
+    protocol,          // another protocol, or an answer that makes no sense
 };
 /// The word used in logs and metrics.
 std::string_view to_string(Outcome outcome);
@@ -39,6 +41,7 @@ struct Observation {
     Outcome outcome = Outcome::ok;
     std::string text;  // a failure in words
 
+    /// It is a replica. Of a MySQL or MariaDB server the topology decides that, by `mysql`.
     bool in_recovery = false;
     uint64_t system_identifier = 0;
     /// A primary's: the one it writes on. A standby's: the newest that it is known to have received.
@@ -57,7 +60,8 @@ struct Observation {
     std::string sender_host;          // whom it streams from
     int sender_port = 0;
     int server_version = 0;    // server_version_num
-    std::string version_text;  // MySQL, MariaDB: what its greeting calls it
+    std::string version_text;  // MySQL, MariaDB: VERSION()
+    std::optional<MysqlState> mysql;
 };
 
 }  // namespace holdfast::health

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "health/one_line.h"
+
 namespace holdfast::health {
 
 using namespace std::chrono_literals;
@@ -13,7 +15,6 @@ namespace {
 
 /// libpq tries them one after the other; more would not fit into a probe's time anyway.
 constexpr size_t addresses_max = 4;
-constexpr size_t text_chars_max = 300;
 /// With TLS, decrypted bytes can wait inside libpq's TLS layer while the socket shows nothing.
 constexpr Duration tls_nudge_interval = 20ms;
 
@@ -27,19 +28,6 @@ const char* sslmode_of(config::ServerTlsMode mode) {
         case config::ServerTlsMode::verify_full: return "verify-full";
     }
     return "prefer";
-}
-
-/// The first line of a text from outside, bounded and printable: it goes to logs and pages.
-std::string one_line(std::string_view text) {
-    const size_t start = std::min(text.find_first_not_of(" \t\r\n"), text.size());
-    text = text.substr(start);
-    text = text.substr(0, std::min(text.find('\n'), text_chars_max));
-    std::string line(text);
-    for (char& c : line) {
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-    }
-    while (!line.empty() && line.back() == ' ') line.pop_back();
-    return line;
 }
 
 bool is_sqlstate(std::string_view text) {

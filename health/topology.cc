@@ -42,6 +42,19 @@ bool is_sign_of_life(Outcome outcome) {
            outcome == Outcome::auth;
 }
 
+/// What a MySQL replica says of its lag itself: whole seconds, by comparing clocks. Better than nothing.
+std::optional<Duration> lag_by_server(const Observation& facts) {
+    std::optional<Duration> worst;
+    if (!facts.mysql) return worst;
+    for (const ReplicationSource& source : facts.mysql->sources) {
+        if (!source.seconds_behind) continue;
+        constexpr int64_t seconds_max = 1'000'000'000;
+        const std::chrono::seconds lag(std::clamp<int64_t>(*source.seconds_behind, 0, seconds_max));
+        if (!worst || *worst < lag) worst = lag;
+    }
+    return worst;
+}
+
 /// Whether the hint is about the server's role, which a mere sign of life can't answer.
 bool is_about_role(Hint hint) {
     return hint == Hint::refused_write || hint == Hint::role_changed;
@@ -50,13 +63,15 @@ bool is_about_role(Hint hint) {
 }  // namespace
 
 Topology::Topology(const config::Cluster& cluster, TimePoint now)
-    : health_(cluster.health),
+    : protocol_(cluster.protocol),
+      health_(cluster.health),
       max_lag_time_(cluster.routing.max_lag_time),
       max_lag_bytes_(cluster.routing.max_lag_bytes) {
     members_.reserve(cluster.servers.size());
     for (const config::Server& server : cluster.servers) {
         Member member;
         member.name = server.name;
+        member.address = server.address;
         member.promotable = server.promote != config::Promotable::never;
         members_.push_back(std::move(member));
     }
@@ -97,6 +112,7 @@ bool Topology::observe(const Observation& observation, TimePoint now) {
     member->last_sent_at = observation.sent_at;
     member->last_result_at = now;
     member->stale = false;
+    member->late = false;
 
     const bool is_success = observation.outcome == Outcome::ok || observation.outcome == Outcome::alive;
     if (is_success) {
@@ -105,8 +121,13 @@ bool Topology::observe(const Observation& observation, TimePoint now) {
         take_failure(*member, observation);
     }
     answer_hint(*member, observation, now);
-    settle_identity();
-    settle_holder();
+    if (is_mysql()) {
+        settle_mysql_holder();
+        place_all(*member);
+    } else {
+        settle_identity();
+        settle_holder();
+    }
     measure_all(*member);
     return update(now);
 }
@@ -121,6 +142,14 @@ bool Topology::hint(ServerId server, Hint what, TimePoint now) {
     member->hinted_again_at = now;
     member->hinted = what;
     if (casts_doubt(*member, what, now)) member->withheld_by_hint = true;
+    return update(now);
+}
+
+bool Topology::late(ServerId server, TimePoint now) {
+    Member* const member = find(server);
+    if (member == nullptr || !member->has_result) return false;
+    member->late = true;
+    if (is_mysql()) settle_mysql_holder();
     return update(now);
 }
 
@@ -151,8 +180,10 @@ void Topology::take_success(Member& member, const Observation& observation) {
     // Another identifier: the server was made anew, and what it showed before is no measure.
     const bool is_another = member.facts && member.facts->system_identifier != observation.system_identifier;
     if (is_another) member.standby_timeline = 0;
+    const bool was_replica = member.facts && member.facts->in_recovery;
     member.facts = observation;
-    if (!observation.in_recovery) {
+    if (is_mysql()) judge_claim(member, was_replica);
+    if (!member.facts->in_recovery) {
         member.standby_timeline = 0;
         member.lag.reset();
         member.lag_bytes.reset();
@@ -247,12 +278,12 @@ void Topology::measure_all(const Member& observed) {
 void Topology::measure(Member& member) {
     const Observation& facts = *member.facts;
     if (!facts.position) {
-        member.lag.reset();
+        member.lag = is_mysql() ? lag_by_server(facts) : std::nullopt;
         member.lag_bytes.reset();
         return;
     }
     member.lag = samples_.lag(facts.position, facts.sent_at);
-    if (samples_.empty()) {
+    if (samples_.empty() || is_mysql()) {  // MySQL's positions are ordinals, not bytes
         member.lag_bytes.reset();
     } else {
         const uint64_t newest = samples_.newest().lsn;

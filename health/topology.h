@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/settings.h"
+#include "health/gtid_history.h"
 #include "health/lag.h"
 #include "health/observation.h"
 #include "health/view.h"
@@ -27,6 +28,7 @@ namespace holdfast::health {
 ///   (refused, shut down, in recovery) or a hint that it may not; a probe sent after that which finds it out
 ///   of recovery gives it back. One that is merely slow stays primary until `fall` probes failed.
 /// - While there is no primary, replicas of the last known timeline stay readable and their lag stands still.
+/// - MySQL and MariaDB have no timelines; election_mysql.cc has their rules.
 class Topology {
 public:
     explicit Topology(const config::Cluster& cluster, TimePoint now = {});
@@ -36,6 +38,9 @@ public:
     bool observe(const Observation& observation, TimePoint now);
     /// Takes in what the data path saw. Returns whether the view changed.
     bool hint(ServerId server, Hint what, TimePoint now);
+    /// Takes in that an answer of the server is overdue. That alone changes nothing; a server that was
+    /// promoted meanwhile is believed at once. Returns whether the view changed.
+    bool late(ServerId server, TimePoint now);
     /// Lets time pass: notices servers that nothing was heard of for too long. Returns whether the view
     /// changed.
     bool tick(TimePoint now);
@@ -51,8 +56,16 @@ private:
     /// Whether a server answers; what it answers is judged apart.
     enum class Life { unseen, rising, up, suspect, down };
 
+    /// What a MySQL or MariaDB server is by its own account.
+    enum class Stand {
+        replica,  // read-only, or it replicates from a server of this cluster
+        claims,   // writable, alone
+        shares,   // writable as one of several that pass all changes on to each other
+    };
+
     struct Member {
         std::string name;
+        config::Endpoint address;
         bool promotable = true;
         Life life = Life::unseen;
         bool has_result = false;
@@ -72,6 +85,11 @@ private:
         bool unreadable = false;  // it lives, but its facts can't be had
         bool rival = false;       // it was writable, without being believed, while the primary served
         bool stale = false;       // nothing was heard of it for too long
+        bool late = false;        // its probe under way is overdue
+        /// MySQL: since when it claims to be the primary, and whether its claim is an old one: it was the
+        /// primary before, or was never seen to replicate.
+        std::optional<TimePoint> claims_since;
+        bool fenced = false;
         /// The oldest and the newest hint that no later probe has answered yet.
         std::optional<TimePoint> hinted_at;
         TimePoint hinted_again_at{};
@@ -105,7 +123,24 @@ private:
     void accept(Member& member);
     size_t count_writable() const;
 
-    // What the view says of it: describe.cc.
+    // The same for MySQL: election_mysql.cc.
+    bool is_mysql() const { return protocol_ == config::Protocol::mysql; }
+    std::optional<size_t> resolve(const ReplicationSource& source, size_t asked) const;
+    std::optional<size_t> source_of(size_t index) const;
+    bool is_in_ring(size_t index) const;
+    Stand stand_of(size_t index) const;
+    void judge_claim(Member& member, bool was_replica);
+    void assign_roles();
+    bool is_candidate(const Member& member) const;
+    bool is_surely_out_of_office(const Member& holder) const;
+    bool is_left_behind(size_t index) const;
+    void settle_mysql_holder();
+    void choose_first_mysql_holder();
+    void challenge_mysql_holder();
+    void accept_mysql(Member& member);
+    void place_all(const Member& observed);
+
+    // What the view says of it: describe.cc, describe_mysql.cc.
     View describe(TimePoint now) const;
     ServerView describe_server(const Member& member) const;
     void describe_writable(const Member& member, ServerView& out) const;
@@ -113,11 +148,16 @@ private:
     ServerRole role_of(const Member& member) const;
     std::string doubt_of(const Member& member) const;
     std::optional<ServerId> choose_candidate(const View& next) const;
+    std::string describe_claim(const Member& member) const;
+    std::string mysql_trouble(const Member& member) const;
+    std::string source_trouble(const Member& member) const;
+    std::string mysql_note(const Member& member) const;
 
     // Lag: topology.cc.
     void measure(Member& member);
     void measure_all(const Member& observed);
 
+    config::Protocol protocol_;
     config::Health health_;
     Duration max_lag_time_;
     uint64_t max_lag_bytes_;
@@ -127,6 +167,7 @@ private:
     uint32_t timeline_ = 0;
     uint64_t system_identifier_ = 0;
     LagSamples samples_;
+    GtidHistory history_;
     View view_;
 };
 

@@ -27,9 +27,16 @@ inline constexpr size_t statement_retained_bytes_max = 262'144;
 inline constexpr size_t batch_collected_bytes_max = 65'536;
 /// Prepared statements' texts and settings that one session may have replayed on other servers.
 inline constexpr size_t session_state_bytes_max = 16'777'216;
+/// The same in number, and the number of changes (and savepoints) within one transaction: each is looked for
+/// among all others, which must not hold the loop up. A session with more than that can't be moved.
+inline constexpr size_t session_state_entries_max = 2'000;
 /// Statements that are kept classified, for each database, while no session uses them.
 inline constexpr size_t statement_cache_entries_max = 10'000;
 inline constexpr size_t statement_cache_bytes_max = 16'777'216;
+/// Simple queries whose classification is kept, for each database: a table of so many places, and texts up to
+/// a length that machine-made ones seldom stay under and hand-written ones do.
+inline constexpr size_t query_cache_entries = 1'024;
+inline constexpr size_t query_cache_text_bytes_max = 1'024;
 /// Requests of one session that wait for an answer; beyond that its client is not read.
 inline constexpr size_t requests_in_flight_max = 20'000;
 /// A message of a result up to this length is forwarded whole or not at all, so that a server's death leaves
@@ -45,6 +52,8 @@ inline constexpr size_t learned_statements_max = 10'000;
 inline constexpr std::chrono::milliseconds partial_batch_patience = 10ms;
 /// A server login, beyond the connect timeout: a busy machine forks slowly.
 inline constexpr std::chrono::milliseconds server_login_timeout = 10s;
+/// A connection that is made fit for another session (DISCARD ALL); one that takes longer is closed.
+inline constexpr std::chrono::milliseconds server_reset_timeout = 10s;
 /// After a failed connection attempt a session tries again, if no news of the servers came before.
 inline constexpr std::chrono::milliseconds reconnect_delay = 50ms;
 /// A replica that could not be brought to a session's state is left alone by it for this long.
@@ -60,6 +69,12 @@ inline constexpr int sql_nesting_max = 1'000;
 inline constexpr uint32_t mysql_server_packet_collected_bytes_max = 1'048'576;
 /// MySQL commands that take a name or a number: no server accepts more of them.
 inline constexpr size_t mysql_short_command_bytes_max = 65'536;
+/// A set of GTIDs: real ones have a few hundred characters. Hundreds of sets are remembered.
+inline constexpr size_t gtid_set_bytes_max = 65'536;
+inline constexpr size_t gtid_intervals_max = 2'048;
+/// Sources that one MySQL or MariaDB server replicates from, and members of a replication group: MariaDB
+/// sets no bound, MySQL 256 channels.
+inline constexpr size_t replication_sources_max = 256;
 
 /// One read takes at most this much from a socket.
 inline constexpr size_t read_chunk_bytes = 131'072;

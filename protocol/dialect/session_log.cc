@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "protocol/base/limits.h"
+
 namespace holdfast::dialect {
 namespace {
 
@@ -25,42 +27,87 @@ std::string quoted(std::string_view identifier) {
 
 }  // namespace
 
+/// Whether one more thing of `bytes` can be noted of the transaction under way.
+bool SessionLog::has_room(size_t bytes) const {
+    return !pending_is_full_ && pending_.size() < limits::session_state_entries_max &&
+           bytes <= limits::session_state_bytes_max - pending_bytes_;
+}
+
+/// What of the transaction counts can't be told any more.
+void SessionLog::lose_pending() {
+    pending_has_lost_ |=
+        std::any_of(pending_.begin(), pending_.end(), [](const Pending& each) { return each.marks == 0; });
+    pending_.clear();
+    pending_bytes_ = 0;
+}
+
+void SessionLog::end_pending() {
+    pending_.clear();
+    pending_bytes_ = 0;
+    pending_is_full_ = false;
+    pending_has_lost_ = false;
+}
+
 void SessionLog::record(const sql::Effect& effect) {
-    pending_.push_back({effect, {}, false});
+    Pending pending{effect, {}, 0};
+    if (!has_room(pending.bytes())) {
+        pending_is_full_ = true;
+        pending_has_lost_ = true;
+        return;
+    }
+    pending_bytes_ += pending.bytes();
+    pending_.push_back(std::move(pending));
 }
 
 void SessionLog::savepoint(std::string_view name) {
-    pending_.push_back({{}, std::string(name), true});
+    if (!pending_.empty() && pending_.back().marks > 0 && pending_.back().savepoint == name) {
+        ++pending_.back().marks;
+        return;
+    }
+    if (!has_room(name.size())) {
+        pending_is_full_ = true;
+        return;
+    }
+    pending_bytes_ += name.size();
+    pending_.push_back({{}, std::string(name), 1});
 }
 
 void SessionLog::release(std::string_view name) {
+    if (pending_is_full_) return lose_pending();
     // The effects behind the mark now belong to the outer level; marks above it are gone with it.
     for (size_t i = pending_.size(); i-- > 0;) {
-        if (!pending_[i].is_mark) continue;
+        if (pending_[i].marks == 0) continue;
         const bool found = pending_[i].savepoint == name;
+        if (found && --pending_[i].marks > 0) return;
+        pending_bytes_ -= pending_[i].bytes();
         pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(i));
         if (found) return;
     }
 }
 
 void SessionLog::rollback_to(std::string_view name) {
+    if (pending_is_full_) return lose_pending();
     for (size_t i = pending_.size(); i-- > 0;) {
-        if (pending_[i].is_mark && pending_[i].savepoint == name) {
-            pending_.resize(i + 1);  // the savepoint itself lives on
-            return;
+        if (pending_[i].marks == 0 || pending_[i].savepoint != name) continue;
+        while (pending_.size() > i + 1) {  // the savepoint itself lives on
+            pending_bytes_ -= pending_.back().bytes();
+            pending_.pop_back();
         }
+        return;
     }
 }
 
 void SessionLog::commit() {
-    auto pending = std::exchange(pending_, {});
+    has_lost_ |= pending_has_lost_;
+    const auto pending = std::exchange(pending_, {});
+    end_pending();
     for (const auto& each : pending) {
-        if (!each.is_mark) record_now(each.effect);
+        if (each.marks == 0) record_now(each.effect);
     }
 }
 
 void SessionLog::rollback() {
-    pending_.clear();
+    end_pending();
 }
 
 void SessionLog::record_now(const sql::Effect& effect) {
@@ -104,8 +151,10 @@ void SessionLog::record_now(const sql::Effect& effect) {
             if (known == entries_.end()) return;
             const uint64_t prepared_at = known->version;
             erase(key);
-            put("deallocate:" + effect.key, effect.replay.empty() ? "DEALLOCATE " + quoted(effect.key) : effect.replay, Scope::everywhere);
-            entries_.back().only_after = prepared_at;
+            const uint64_t before = version_;
+            put("deallocate:" + effect.key,
+                effect.replay.empty() ? "DEALLOCATE " + quoted(effect.key) : effect.replay, Scope::everywhere);
+            if (version_ > before) entries_.back().only_after = prepared_at;
             return;
         }
         case EffectKind::deallocate_all:
@@ -153,8 +202,26 @@ void SessionLog::forget(uint64_t version) {
     }
 }
 
+void SessionLog::forget_deallocated(const std::vector<uint64_t>& synced) {
+    std::erase_if(entries_, [&](const Entry& entry) {
+        if (entry.only_after == 0) return false;
+        const bool needed = std::any_of(synced.begin(), synced.end(), [&](uint64_t version) {
+            return version >= entry.only_after && version < entry.version;
+        });
+        if (!needed) bytes_ -= entry.key.size() + entry.replay.size();
+        return !needed;
+    });
+}
+
 void SessionLog::put(std::string key, std::string replay, Scope scope, bool privileged) {
     erase(key);
+    // Without its role a session would have rights that it gave up: that is kept in any case.
+    if (!privileged &&
+        (entries_.size() >= limits::session_state_entries_max || bytes_ > limits::session_state_bytes_max ||
+         key.size() + replay.size() > limits::session_state_bytes_max - bytes_)) {
+        has_lost_ = true;
+        return;
+    }
     bytes_ += key.size() + replay.size();
     entries_.push_back({std::move(key), std::move(replay), ++version_, 0, scope, privileged});
 }

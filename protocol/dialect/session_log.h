@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "protocol/sql/classify.h"
@@ -39,17 +40,29 @@ public:
     uint64_t version() const { return version_; }
     const std::vector<Entry>& entries() const { return entries_; }
     bool has_subscriptions() const;
-    /// The bytes that the entries hold; the owner bounds them.
+    /// The bytes that the entries hold: at most limits::session_state_bytes_max, but for the few that are
+    /// privileged.
     size_t bytes() const { return bytes_; }
+    /// Whether something was not recorded since the last call, because there is too much already. The
+    /// session's state can't be moved then.
+    bool take_loss() { return std::exchange(has_lost_, false); }
     /// Drops an entry that a server would not take.
     void forget(uint64_t version);
+    /// Drops what none of these connections has to follow any more: statements that were deallocated before
+    /// a connection knew of them, or that it has deallocated. Each is given by the version it was brought to;
+    /// one that is not there, or new, by 0.
+    void forget_deallocated(const std::vector<uint64_t>& synced);
 
 private:
     struct Pending {
         sql::Effect effect;
         std::string savepoint;  // set: a mark, not an effect
-        bool is_mark = false;
+        uint32_t marks = 0;     // savepoints of this name without an effect between them; 0: an effect
+        size_t bytes() const { return effect.key.size() + effect.replay.size() + savepoint.size(); }
     };
+    bool has_room(size_t bytes) const;
+    void lose_pending();
+    void end_pending();
     void put(std::string key, std::string replay, Scope scope, bool privileged = false);
     void erase(std::string_view key);
     void erase_prefix(std::string_view prefix);
@@ -58,6 +71,10 @@ private:
     std::vector<Pending> pending_;
     uint64_t version_ = 0;
     size_t bytes_ = 0;
+    size_t pending_bytes_ = 0;
+    bool pending_is_full_ = false;   // nothing more is noted of this transaction …
+    bool pending_has_lost_ = false;  // … and this much was not
+    bool has_lost_ = false;
 };
 
 }  // namespace holdfast::dialect

@@ -330,7 +330,8 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
     if (!prepared->error.empty()) {
         // It could not be prepared again on the connection that it needs.
         if (!units_.empty()) return {CutKind::wait};
-        const auto err = parse_err(as_bytes(std::exchange(prepared->error, {})));
+        const std::string told = std::exchange(prepared->error, {});
+        const auto err = parse_err(as_bytes(told));
         const Deferred why =
             err ? Deferred{err->number, std::string(err->sqlstate), std::string(err->message)}
                 : Deferred{1243, "HY000", "the statement could not be prepared again"};

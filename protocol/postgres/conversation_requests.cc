@@ -192,8 +192,8 @@ Conversation::Look Conversation::look_at(Bytes in, size_t offset) {
             const bool too_long = total > limits::statement_classified_bytes_max;
             std::string_view text = as_text(body);
             text = text.substr(0, text.find('\0'));
-            sql::classify(sql::Dialect::postgres, text.substr(0, limits::statement_classified_bytes_max),
-                          context(too_long), scratch_.query);
+            statements_.classify_query(text.substr(0, limits::statement_classified_bytes_max),
+                                       context(too_long), scratch_.query);
             merge_facts(scratch_.query, nullptr);
             scratch_.facts.text = text.substr(0, limits::statement_classified_bytes_max);
             if (too_long) scratch_.facts.too_long = true;

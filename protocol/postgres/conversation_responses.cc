@@ -511,7 +511,9 @@ void Conversation::statement_done(const sql::Statement& statement, std::string_v
                 log_->record(effect);
                 break;
             case EffectKind::temporary:
-            case EffectKind::cursor: pending_pins_.push_back(effect); break;
+            case EffectKind::cursor:
+                if (pending_pins_.size() < limits::session_state_entries_max) pending_pins_.push_back(effect);
+                break;
             default: apply_effect(effect, tag); break;
         }
     }
@@ -640,9 +642,11 @@ void Conversation::finish_unit(char status) {
     if (log_) {
         SlotState& state = slots_[index(active_)];
         // Subscriptions are the connection's only if it had all earlier ones: it was synchronised before.
+        const bool changed = state.synced != log_->version();
         if (!state.is_replica && state.subscribed == state.synced) state.subscribed = log_->version();
         state.synced = log_->version();
-        if (log_->bytes() > limits::session_state_bytes_max) pins_.settings = true;
+        if (changed) log_->forget_deallocated({slots_[0].synced, slots_[1].synced});
+        if (log_->take_loss()) pins_.settings = true;
     }
     units_.pop();
     if (units_.empty()) {

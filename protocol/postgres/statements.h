@@ -8,6 +8,7 @@
 #include "protocol/base/bytes.h"
 #include "protocol/base/ref.h"
 #include "protocol/dialect/dialect.h"
+#include "protocol/postgres/query_cache.h"
 #include "protocol/sql/classify.h"
 
 namespace holdfast::postgres {
@@ -36,6 +37,11 @@ public:
     /// body    of a Parse message behind the name; it holds at least the text's NUL
     /// context how text is read; anything but the default bypasses the cache
     StatementRef intern(std::string_view body, const sql::Context& context);
+    /// The same for the text of a simple query, which may hold several statements; where they begin and end
+    /// is not told.
+    void classify_query(std::string_view text, const sql::Context& context, sql::Classification& out) {
+        queries_.classify(text, context, sources_.functions_version, out);
+    }
     const dialect::ClassifierSources& sources() const { return sources_; }
 
 private:
@@ -45,6 +51,7 @@ private:
     const dialect::ClassifierSources& sources_;
     std::unordered_map<std::string_view, StatementRef> by_body_;  // keys are views into the statements
     size_t bytes_ = 0;
+    QueryCache queries_;
 };
 
 }  // namespace holdfast::postgres

@@ -1,5 +1,6 @@
 #include "proxy/app/catalog_directory.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace holdfast::app {
@@ -9,10 +10,19 @@ struct CatalogDirectory::Functions final : sql::FunctionCatalog {
     std::shared_ptr<const health::FunctionList> list;
     dialect::ClassifierSources sources;
     std::unique_ptr<health::Watch> timer;
+    bool is_mysql = false;
 
-    Verdict find(std::string_view, std::string_view name) const override {
+    Verdict find(std::string_view schema, std::string_view name) const override {
         if (!list) return Verdict::unknown;
-        const auto found = list->reads_only.find(std::string(name));
+        std::string key(name);
+        if (is_mysql) {
+            // A function belongs to one database, and its name has no case.
+            if (!schema.empty() && schema != database) return Verdict::unknown;
+            std::transform(key.begin(), key.end(), key.begin(), [](char c) {
+                return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+            });
+        }
+        const auto found = list->reads_only.find(key);
         if (found == list->reads_only.end()) return Verdict::unknown;
         return found->second ? Verdict::reads_only : Verdict::may_write;
     }
@@ -21,7 +31,15 @@ struct CatalogDirectory::Functions final : sql::FunctionCatalog {
 CatalogDirectory::CatalogDirectory(const config::Cluster& cluster, const std::vector<config::User>& users,
                                    health::EventLoop& loop, Log& log,
                                    std::function<const health::View&()> view)
-    : loop_(loop), has_service_(cluster.service.has_value()), catalogs_(cluster, loop, log, std::move(view)) {
+    : loop_(loop), has_service_(cluster.service.has_value()) {
+    switch (cluster.protocol) {
+        case config::Protocol::postgres:
+            postgres_ = std::make_unique<health::PostgresDirectory>(cluster, loop, log, std::move(view));
+            break;
+        case config::Protocol::mysql:
+            mysql_ = std::make_unique<health::MysqlDirectory>(cluster, loop, log, std::move(view));
+            break;
+    }
     for (const auto& user : users) {
         if (user.cluster.empty() || user.cluster == cluster.name) users_.push_back(user);
     }
@@ -38,7 +56,20 @@ void CatalogDirectory::find_role(const std::string& user, OnRole on_done) {
         return on_done(std::optional(std::move(role)));
     }
     if (!has_service_) return on_done(std::optional<dialect::StoredRole>{});
-    catalogs_.find_role(user, [on_done = std::move(on_done)](health::PostgresDirectory::RoleAnswer answer) {
+    if (mysql_) {
+        mysql_->find_role(user, [on_done = std::move(on_done)](health::MysqlDirectory::RoleAnswer answer) {
+            if (!answer) return on_done(answer.error());
+            if (!*answer) return on_done(std::optional<dialect::StoredRole>{});
+            dialect::StoredRole role;
+            for (const health::AccountRecord& each : **answer) {
+                role.accounts.push_back(
+                    {each.host, each.plugin, each.stored, each.is_locked, each.is_expired, each.needs_tls});
+            }
+            on_done(std::optional(std::move(role)));
+        });
+        return;
+    }
+    postgres_->find_role(user, [on_done = std::move(on_done)](health::PostgresDirectory::RoleAnswer answer) {
         if (!answer) return on_done(answer.error());
         if (!*answer) return on_done(std::optional<dialect::StoredRole>{});
         dialect::StoredRole role;
@@ -50,7 +81,8 @@ void CatalogDirectory::find_role(const std::string& user, OnRole on_done) {
 }
 
 void CatalogDirectory::forget_role(const std::string& user) {
-    catalogs_.forget(user);
+    if (postgres_) postgres_->forget(user);
+    if (mysql_) mysql_->forget(user);
 }
 
 const dialect::ClassifierSources& CatalogDirectory::sources(const std::string& database) {
@@ -61,6 +93,7 @@ const dialect::ClassifierSources& CatalogDirectory::sources(const std::string& d
     if (!entry) {
         entry = std::make_unique<Functions>();
         entry->database = database;
+        entry->is_mysql = mysql_ != nullptr;
         entry->sources.functions = entry.get();
         if (has_service_ && !is_full) refresh(*entry);
     }
@@ -68,12 +101,13 @@ const dialect::ClassifierSources& CatalogDirectory::sources(const std::string& d
 }
 
 void CatalogDirectory::refresh(Functions& functions) {
-    catalogs_.find_functions(functions.database,
-                             [&functions](health::PostgresDirectory::FunctionAnswer answer) {
-                                 if (!answer || functions.list == *answer) return;
-                                 functions.list = *answer;
-                                 ++functions.sources.functions_version;
-                             });
+    const auto on_done = [&functions](const Result<std::shared_ptr<const health::FunctionList>>& answer) {
+        if (!answer || functions.list == *answer) return;
+        functions.list = *answer;
+        ++functions.sources.functions_version;
+    };
+    if (postgres_) postgres_->find_functions(functions.database, on_done);
+    if (mysql_) mysql_->find_functions(functions.database, on_done);
     functions.timer =
         loop_.after(health::PostgresDirectory::functions_fresh, [this, &functions] { refresh(functions); });
 }

@@ -7,6 +7,7 @@
 
 #include "config/settings.h"
 #include "health/event_loop.h"
+#include "health/mysql_directory.h"
 #include "health/postgres_directory.h"
 #include "proxy/engine/directory.h"
 
@@ -33,7 +34,9 @@ private:
     health::EventLoop& loop_;
     bool has_service_;
     std::map<std::string, std::unique_ptr<Functions>> functions_;
-    health::PostgresDirectory catalogs_;  // last: its answers reach into the rest
+    // Last: their answers reach into the rest. One of the two, by the cluster's protocol.
+    std::unique_ptr<health::PostgresDirectory> postgres_;
+    std::unique_ptr<health::MysqlDirectory> mysql_;
 };
 
 }  // namespace holdfast::app

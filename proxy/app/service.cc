@@ -1,11 +1,12 @@
 #include "proxy/app/service.h"
 
+#include <cstdlib>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include "config/address.h"
-#include "health/postgres_prober.h"
+#include "health/make_prober.h"
 #include "protocol/postgres/dialect.h"
 #include "proxy/app/access.h"
 #include "proxy/loop/tls_context.h"
@@ -36,6 +37,20 @@ config::Cluster with_probing_account(const config::Cluster& cluster, const confi
     return probed;
 }
 
+/// What speaks a cluster's protocol; nullptr where there is none yet, which start() then refuses.
+std::unique_ptr<dialect::Dialect> make_dialect(const config::Cluster& cluster, loop::Loop& loop) {
+    switch (cluster.protocol) {
+        case config::Protocol::postgres: {
+            postgres::Surroundings surroundings;
+            surroundings.random = [&loop](std::byte* out, size_t size) { loop.random(out, size); };
+            surroundings.unix_seconds = [&loop] { return loop.unix_seconds(); };
+            return std::make_unique<postgres::PostgresDialect>(std::move(surroundings));
+        }
+        case config::Protocol::mysql: return nullptr;  // its dialect goes here
+    }
+    std::abort();
+}
+
 }  // namespace
 
 Service::Service(loop::Loop& loop, Log& log, admin::PrometheusMetrics& metrics,
@@ -47,21 +62,20 @@ Service::Service(loop::Loop& loop, Log& log, admin::PrometheusMetrics& metrics,
         ClusterService& added = *service;
         added.settings = std::make_shared<const config::Cluster>(each);
         const config::Cluster probed = with_probing_account(each, settings, log);
-        added.monitor = std::make_unique<health::Monitor>(
-            probed, loop.events(), std::make_unique<health::PostgresProber>(probed, loop.events()), log,
-            [&added](const health::View& view) {
-                if (added.cluster) added.cluster->on_view(view);
-            });
+        added.monitor = std::make_unique<health::Monitor>(probed, loop.events(),
+                                                          health::make_prober(probed, loop.events()), log,
+                                                          [&added](const health::View& view) {
+                                                              if (added.cluster) added.cluster->on_view(view);
+                                                          });
         added.directory = std::make_unique<CatalogDirectory>(
             *added.settings, settings.users, loop.events(), log,
             [&added]() -> const health::View& { return added.monitor->view(); });
-        postgres::Surroundings surroundings;
-        surroundings.random = [&loop](std::byte* out, size_t size) { loop.random(out, size); };
-        surroundings.unix_seconds = [&loop] { return loop.unix_seconds(); };
-        added.cluster = &engine_.add_cluster(
-            {added.settings, std::make_unique<postgres::PostgresDialect>(std::move(surroundings)),
-             *added.directory, metrics.cluster(*added.settings),
-             [&added](ServerId server, health::Hint what) { added.monitor->hint(server, what); }});
+        // Without a dialect open_listeners() says so.
+        if (auto dialect = make_dialect(each, loop)) {
+            added.cluster = &engine_.add_cluster(
+                {added.settings, std::move(dialect), *added.directory, metrics.cluster(*added.settings),
+                 [&added](ServerId server, health::Hint what) { added.monitor->hint(server, what); }});
+        }
         clusters_.push_back(std::move(service));
     }
 }
@@ -80,6 +94,10 @@ Status Service::start() {
 }
 
 Status Service::open_listeners(ClusterService& service) {
+    if (service.cluster == nullptr) {
+        return Error{ErrorCode::unsupported, "cluster." + service.settings->name +
+                                                 ": this build can't serve clients of its protocol"};
+    }
     for (const auto& listener : service.settings->listeners) {
         auto tls = loop::make_server_tls(listener.tls);
         if (!tls) {

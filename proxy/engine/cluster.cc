@@ -38,7 +38,9 @@ Cluster::Cluster(World& world, Log& log, ClusterParts parts)
     }
 }
 
-Cluster::~Cluster() = default;
+Cluster::~Cluster() {
+    close_idle();  // connections look at their cluster when they die: all of it must be there
+}
 
 void Cluster::on_view(const health::View& view) {
     const bool primary_changed = view.epoch != view_.epoch || view.primary != view_.primary;
@@ -211,11 +213,14 @@ void Cluster::discard(ServerConnection& connection) {
             if (pool->second.empty()) idle_.erase(pool);
         }
     }
-    // It may be in the middle of a callback: it dies at the end of the turn.
-    if (owned) {
-        std::shared_ptr<ServerConnection> dying = std::move(owned);
-        world_.defer([dying] {});
+    if (owned) bury(std::move(owned));
+}
+
+void Cluster::bury(std::unique_ptr<ServerConnection> connection) {
+    if (dying_.empty()) {
+        world_.defer([this] { const auto dying = std::exchange(dying_, {}); });
     }
+    dying_.push_back(std::move(connection));
 }
 
 /// Closes what was idle for too long, now and again while there is anything idle.
@@ -239,6 +244,7 @@ void Cluster::sweep_idle() {
 void Cluster::close_idle() {
     idle_.clear();
     resetting_.clear();
+    dying_.clear();
 }
 
 void Cluster::send_cancel(ServerConnection& connection,

@@ -88,6 +88,9 @@ public:
     void connection_gone(const ServerConnection& connection);
     void connection_clean(ServerConnection& connection);
     void discard(ServerConnection& connection);
+    /// Takes a connection that may be in the middle of a callback: it dies at the end of the turn, or with
+    /// this cluster.
+    void bury(std::unique_ptr<ServerConnection> connection);
     void close_idle();
 
     /// Sends a cancel request to the server that `connection` is to; `credential` is its session's.
@@ -123,6 +126,7 @@ private:
     std::shared_ptr<const dialect::Parameters> remembered_any_;
     std::map<PoolKey, std::vector<std::unique_ptr<ServerConnection>>> idle_;
     std::unordered_map<ServerConnection*, std::unique_ptr<ServerConnection>> resetting_;
+    std::vector<std::unique_ptr<ServerConnection>> dying_;
     std::map<PoolKey, uint32_t> open_;
     std::vector<uint32_t> loads_;
     std::unordered_set<uint64_t> learned_;

@@ -172,6 +172,7 @@ size_t ServerConnection::on_bytes(Bytes bytes) {
                 case dialect::ResetTracker::State::waiting: return consumed;
                 case dialect::ResetTracker::State::clean:
                     reset_.reset();
+                    attempt_.reset();
                     state_ = State::idle;
                     since_ = cluster_.world().now();
                     cluster_.connection_clean(*this);
@@ -200,6 +201,11 @@ void ServerConnection::reset(std::unique_ptr<dialect::ResetTracker> tracker, Byt
     reset_ = std::move(tracker);
     state_ = State::resetting;
     since_ = cluster_.world().now();
+    attempt_ = cluster_.world().after(limits::server_reset_timeout, [this] {
+        if (state_ != State::resetting) return;  // it ended in this very turn
+        state_ = State::ended;
+        cluster_.discard(*this);
+    });
     link_->write(request);
 }
 

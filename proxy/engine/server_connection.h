@@ -98,7 +98,7 @@ private:
     Cluster& cluster_;
     ServerConnectionUser* user_ = nullptr;
     std::unique_ptr<Link> link_;
-    std::unique_ptr<Timer> attempt_;  // the connection attempt, then the login's time limit
+    std::unique_ptr<Timer> attempt_;  // the connection attempt, then a time limit: the login's, the reset's
     std::shared_ptr<dialect::ServerHandshake> handshake_;  // shared with the thread that derives keys
     std::unique_ptr<dialect::ResetTracker> reset_;
     std::shared_ptr<const dialect::Credential> credential_;

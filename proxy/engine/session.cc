@@ -208,8 +208,7 @@ void Session::defer_death(std::unique_ptr<ServerConnection> connection) {
     if (!connection) return;
     connection->set_user(nullptr);
     connection->retire();
-    std::shared_ptr<ServerConnection> dying = std::move(connection);
-    cluster_.world().defer([dying] {});
+    cluster_.bury(std::move(connection));
 }
 
 bool Session::slot_of(const ServerConnection& connection, Slot& slot) const {

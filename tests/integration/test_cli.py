@@ -17,7 +17,7 @@ pytestmark = pytest.mark.proxy_only
 
 
 def holdfast(*arguments, **options):
-    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=30, **options)
+    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=60, **options)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_run_leaves_with_0(shared_cluster, workplace, tmp_path, number):
     with proxy.connect() as connection:
         connection.execute("SELECT 1")
         proxy.process.send_signal(number)
-        assert proxy.process.wait(10) == 0
+        assert proxy.process.wait(30) == 0
     proxy.process = None
 
 

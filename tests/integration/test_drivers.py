@@ -1,7 +1,6 @@
 """Drivers and what they do with the protocol, unmodified: Python, Node, Ruby."""
 
 import asyncio
-import fcntl
 import pathlib
 import subprocess
 
@@ -12,6 +11,7 @@ import psycopg2.extras
 import pytest
 from psycopg.types.json import Json
 
+from harness import npm
 from harness.postgres import PASSWORDS
 
 HERE = pathlib.Path(__file__).parent
@@ -172,7 +172,7 @@ def test_asyncpg(shop, table):
         heard = asyncio.get_running_loop().create_future()
         await connection.add_listener("from_asyncpg", lambda *arguments: heard.set_result(arguments[3]))
         await connection.execute("NOTIFY from_asyncpg, 'hello'")
-        assert await asyncio.wait_for(heard, 10) == "hello"
+        assert await asyncio.wait_for(heard, 60) == "hello"
         await connection.reset()
         await connection.close()
 
@@ -211,17 +211,12 @@ def test_asyncpg_timeout_cancels(shop):
 @pytest.fixture(scope="session")
 def node_modules():
     """Installs the drivers named in node/package-lock.json, once."""
-    with open(HERE / "node/package-lock.json") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = (HERE / "node/package-lock.json").stat().st_mtime
-        installed = HERE / "node/node_modules/.package-lock.json"
-        if not installed.exists() or installed.stat().st_mtime < wanted:
-            subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=HERE / "node", check=True)
+    return npm.install(HERE / "node")
 
 
 def run_program(shop, table, *command, **options):
     result = subprocess.run(command, cwd=HERE, env={**shop.environment(**options), "TEST_TABLE": table},
-                            capture_output=True, text=True, timeout=60)
+                            capture_output=True, text=True, timeout=120)
     assert result.returncode == 0 and result.stdout.strip().endswith("ok"), result.stdout + result.stderr
 
 

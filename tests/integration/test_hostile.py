@@ -37,7 +37,7 @@ def others_are_unharmed(shop):
         assert shop.memory() - memory < 24 * MIB
 
 
-def ends(client, timeout=10):
+def ends(client, timeout=60):
     """Reads to the end of the stream; returns what came."""
     client.socket.settimeout(timeout)
     received = client.buffer
@@ -321,7 +321,7 @@ def test_a_storm_of_wrong_passwords(shop):
         for _ in range(20):
             assert client.value("SELECT 1") == "1"
     for attacker in attackers:
-        attacker.join(60)
+        attacker.join(120)
         assert not attacker.is_alive()
 
 

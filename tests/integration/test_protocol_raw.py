@@ -522,14 +522,21 @@ def test_cancel_with_a_long_key(shop, shared_cluster):
 
 
 def test_cancel_with_a_wrong_key_reaches_nobody(shop, client, shared_cluster):
-    client.send(query("SELECT pg_sleep(2) /* wrong_key */"))
-    running_pid(shared_cluster, "wrong_key")
+    with shared_cluster.primary.connect() as locker:
+        locker.execute("SELECT pg_advisory_lock(8801)")
+        client.send(query("SELECT pg_advisory_lock_shared(8801) /* wrong_key */"))
+        running_pid(shared_cluster, "wrong_key")
+        cancel_wrongly(shop, client)
+    assert not sqlstates(client.until_ready())
+    client.ask("SELECT pg_advisory_unlock_all()")
+
+
+def cancel_wrongly(shop, client):
     for process, secret in ((client.process, bytes(b ^ 1 for b in client.secret)), (client.process ^ 1, client.secret),
                             (client.process, b""), (client.process, b"\0" * 300)):
         with Wire(shop.port) as stranger:
             stranger.send(wire.cancel_request(process, secret))
             stranger.expect_end()
-    assert not sqlstates(client.until_ready())
 
 
 def test_cancel_of_an_idle_client_hits_nothing(shop, client, other):
@@ -542,12 +549,15 @@ def test_cancel_of_an_idle_client_hits_nothing(shop, client, other):
 
 
 def test_cancel_hits_only_its_own_client(shop, client, other, shared_cluster):
-    client.send(query("SELECT pg_sleep(60) /* victim */"))
-    other.send(query("SELECT pg_sleep(2), 'unharmed' /* bystander */"))
-    running_pid(shared_cluster, "victim"), running_pid(shared_cluster, "bystander")
-    wire.cancel(client, shop.port)
-    assert sqlstates(client.until_ready()) == ["57014"]
+    with shared_cluster.primary.connect() as locker:
+        locker.execute("SELECT pg_advisory_lock(8802)")
+        client.send(query("SELECT pg_sleep(60) /* victim */"))
+        other.send(query("SELECT pg_advisory_lock_shared(8802) /* bystander */"))
+        running_pid(shared_cluster, "victim"), running_pid(shared_cluster, "bystander")
+        wire.cancel(client, shop.port)
+        assert sqlstates(client.until_ready()) == ["57014"]
     assert not sqlstates(other.until_ready())
+    other.ask("SELECT pg_advisory_unlock_all()")
 
 
 # -- leaving -------------------------------------------------------------------------------------------------
@@ -598,7 +608,7 @@ def test_large_pipeline_against_large_results(client):
         messages = client.until_ready()
         ((length, repeated),) = rows(messages)
         assert int(length) == size and len(repeated) == size
-    sending.join(10)
+    sending.join(60)
     assert not sending.is_alive()
 
 

@@ -269,7 +269,7 @@ def test_reads_after_own_writes_with_replay_always_late(make_cluster, start_prox
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(120)
     assert not stale
     assert on_standbys, "no read ever went to a standby: this showed nothing"
 
@@ -289,10 +289,12 @@ def test_lagging_standby_gets_no_reads(make_cluster, start_proxy):
     cluster = make_cluster(standbys=2)
     cluster.execute("CREATE TABLE filler (t text)")
     late, good = cluster.standbys
-    proxy = start_proxy(cluster, routing={"max_lag": {"time": "1s", "bytes": "1MiB"}})
+    proxy = start_proxy(cluster, routing={"max_lag": {"time": "10s", "bytes": "1MiB"}})
     late.pause_replay()
     cluster.primary.execute("INSERT INTO filler SELECT repeat(md5(i::text), 10) FROM generate_series(1, 20000) i")
     proxy.wait_state(late, "lagging")
+    cluster.wait_replayed([good])
+    proxy.wait_state(good, "up")
     for _ in range(10):
         with proxy.connect() as connection:
             assert where(connection) == good.port
@@ -577,19 +579,20 @@ def test_read_cancelled_by_recovery_runs_elsewhere(make_cluster, start_proxy):
                                                  "autovacuum": "off"})
     cluster.execute("CREATE TABLE old AS SELECT generate_series(1, 1000) AS i; ALTER TABLE old OWNER TO app")
     proxy = start_proxy(cluster)
+    (standby,) = cluster.standbys
     result = []
 
     def read():
         with proxy.connect() as connection:
             result.append(connection.execute("SELECT count(*), max(p), inet_server_port() FROM (SELECT i, "
-                                             "CASE WHEN i = 1 THEN pg_sleep(3)::text END AS p FROM old /* slow */) q").fetchone())
+                                             f"CASE WHEN i = 1 AND inet_server_port() = {standby.port} THEN pg_sleep(60)::text "
+                                             "END AS p FROM old /* slow */) q").fetchone())
 
     reader = threading.Thread(target=read)
     reader.start()
-    (standby,) = cluster.standbys
     wait_until(lambda: standby.rows("SELECT 1 FROM pg_stat_activity WHERE query LIKE '%%/* slow */%%' AND "
                                     "wait_event = 'PgSleep'"), "the read runs on the standby")
     cluster.primary.execute("DELETE FROM old WHERE i > 10")
     cluster.primary.execute("VACUUM old")
-    reader.join(30)
+    reader.join(60)
     assert result and result[0][2] == cluster.primary.port and result[0][0] == 10

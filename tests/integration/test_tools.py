@@ -16,7 +16,7 @@ from harness.waiting import wait_until
 
 def run(shop, *command, input=None, check=True, **options):
     result = subprocess.run([str(part) for part in command], env=shop.environment(**options), input=input,
-                            capture_output=True, text=True, timeout=120)
+                            capture_output=True, text=True, timeout=300)
     if check:
         assert result.returncode == 0, result.stdout + result.stderr
     return result
@@ -71,7 +71,7 @@ def test_control_c(shop, shared_cluster):
         os.execve(BIN / "psql", ["psql", "-X"], {**shop.environment(), "PAGER": "", "TERM": "dumb"})
     seen = ""
 
-    def read_until(text, timeout=20):
+    def read_until(text, timeout=60):
         nonlocal seen
         deadline = time.monotonic() + timeout
         while text not in seen:
@@ -143,10 +143,10 @@ def test_dump_piped_into_restore(shop, shared_cluster, database_to_dump):
     psql(shop, "DROP SCHEMA public CASCADE; CREATE SCHEMA public;", dbname="target")
     dump = subprocess.Popen([BIN / "pg_dump", "-F", "custom"], env=shop.environment(dbname="source"), stdout=subprocess.PIPE)
     restore = subprocess.run([BIN / "pg_restore", "--no-owner", "-d", "target"], env=shop.environment(dbname="target"),
-                             stdin=dump.stdout, capture_output=True, text=True, timeout=60)
+                             stdin=dump.stdout, capture_output=True, text=True, timeout=300)
     dump.stdout.close()
     assert restore.returncode == 0, restore.stderr
-    assert dump.wait(10) == 0
+    assert dump.wait(60) == 0
     assert digest(shared_cluster.primary, "target") == digest(shared_cluster.primary, "source")
 
 

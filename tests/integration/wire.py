@@ -187,7 +187,7 @@ class Closed(Exception):
 class Wire:
     """One connection. Waits at most `timeout` seconds for anything, then raises TimeoutError."""
 
-    def __init__(self, port, host="127.0.0.1", path=None, timeout=20):
+    def __init__(self, port, host="127.0.0.1", path=None, timeout=60):
         if path is not None:
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self.socket.settimeout(timeout)

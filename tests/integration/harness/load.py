@@ -240,12 +240,12 @@ class Load:
 
     def start(self):
         self.thread.start()
-        assert self.opened.wait(60), "not all clients could connect within 60 s"
+        assert self.opened.wait(120), "not all clients could connect within 120 s"
         if self.failure:
             raise self.failure
         return self
 
-    def stop(self, timeout=60):
+    def stop(self, timeout=120):
         self.stopping.set()
         self.thread.join(timeout)
         assert not self.thread.is_alive(), "clients are stuck"

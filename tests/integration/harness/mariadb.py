@@ -67,6 +67,7 @@ GRANT SELECT ON mysql.* TO holdfast@'%';
 CREATE USER replication@'%' IDENTIFIED BY '{REPLICATION_PASSWORD}';
 GRANT REPLICATION SLAVE ON *.* TO replication@'%';
 CREATE DATABASE shop;
+CREATE TABLE shop.here (name varchar(64) NOT NULL);
 CREATE USER app@'%' IDENTIFIED VIA mysql_native_password USING PASSWORD('{PASSWORDS["app"]}');
 CREATE USER app_ed25519@'%' IDENTIFIED VIA ed25519 USING PASSWORD('{PASSWORDS["app_ed25519"]}');
 CREATE USER app_empty@'%' IDENTIFIED BY '';
@@ -130,7 +131,7 @@ class Server(ServerProcess):
     def connect(self, database="shop", **options):
         """root's connection by the Unix socket, past the proxy."""
         return pymysql.connect(unix_socket=str(self.socket), user="root", database=database, autocommit=True,
-                               connect_timeout=10, read_timeout=60, charset="utf8mb4", **options)
+                               connect_timeout=30, read_timeout=60, charset="utf8mb4", **options)
 
     def rows(self, query, *arguments, database="shop"):
         with contextlib.closing(self.connect(database)) as connection, connection.cursor() as cursor:
@@ -157,6 +158,10 @@ class Server(ServerProcess):
 
     def global_status(self, name):
         return self.rows("SHOW GLOBAL STATUS LIKE %s", name, database=None)[0][1]
+
+    def say_its_name(self):
+        """The table `here` has the server's own name on each server: a read of it tells where it ran."""
+        self.execute(f"SET sql_log_bin = 0; DELETE FROM here; INSERT INTO here VALUES ('{self.name}')")
 
     def runs(self, marker):
         """True while a client's statement with this text is running here."""
@@ -192,7 +197,7 @@ class Server(ServerProcess):
         """Returns when it takes writes. What it has received and not yet applied is applied first."""
         self.execute("STOP SLAVE IO_THREAD", database=None)
         received = self.received_position()
-        wait_until(lambda: self.applied_position() >= received, f"{self} has applied what it has received", 30)
+        wait_until(lambda: self.applied_position() >= received, f"{self} has applied what it has received")
         self.options["read_only"] = 0
         self.execute("STOP SLAVE; RESET SLAVE ALL", database=None)
         if synchronous:
@@ -256,13 +261,15 @@ class MariaCluster(Cluster):
             server.start(wait=False)
         for server in self.servers:
             server.wait_ready()
+        for server in self.servers:
+            server.say_its_name()
         for replica in self.replicas:
             replica.replicate_from(self.primary)
         self.wait_replicating()
         if synchronous:
             self.require_synchronous()
 
-    def wait_replicating(self, servers=None, timeout=20):
+    def wait_replicating(self, servers=None, timeout=60):
         """Until the replicas (default: all that run) follow the primary."""
         for server in servers or self.running_replicas():
             wait_until(server.replicates, f"{server} replicates", timeout)
@@ -272,7 +279,7 @@ class MariaCluster(Cluster):
         wait_until(lambda: int(self.primary.global_status("Rpl_semi_sync_master_clients")) >= 1
                    and self.primary.global_status("Rpl_semi_sync_master_status") == "ON", "a replica acknowledges")
 
-    def wait_replayed(self, servers=None, timeout=20):
+    def wait_replayed(self, servers=None, timeout=60):
         """Until the replicas have applied everything that the primary has written by now."""
         position = _sequence(self.primary.value("SELECT @@gtid_binlog_pos", database=None))
         for server in servers if servers is not None else self.running_replicas():
@@ -328,6 +335,7 @@ class MariaCluster(Cluster):
                         "--init-command=SET sql_log_bin = 0"], input=dump, check=True, capture_output=True)
         # With --master-data=2 the position stands in a comment.
         position = next(line for line in dump.decode(errors="replace").splitlines() if "gtid_slave_pos=" in line)
+        server.say_its_name()
         server.execute("RESET MASTER; " + position[position.index("SET GLOBAL"):], database=None)
         server.replicate_from(self.primary)
         self.wait_replicating([server])

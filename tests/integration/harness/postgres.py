@@ -82,8 +82,9 @@ class Server(ServerProcess):
 
     account = ACCOUNT
 
-    def __init__(self, name, folder):
+    def __init__(self, name, folder, bin=BIN):
         super().__init__(name, folder)
+        self.bin = pathlib.Path(bin)
         self.settings = {}
 
     # -- settings ---------------------------------------------------------------------------------------
@@ -106,7 +107,7 @@ class Server(ServerProcess):
     # -- running ----------------------------------------------------------------------------------------
 
     def command(self):
-        return [BIN / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.folder]
+        return [self.bin / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.folder]
 
     def answers(self):
         return self.value("SELECT 1") == 1
@@ -115,19 +116,19 @@ class Server(ServerProcess):
         """smart, fast or immediate, and waits for the end."""
         number = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}[mode]
         self.signal_stop(number)
-        self.process.wait(30)
+        self.process.wait(60)
 
     def kill9_postmaster(self):
         """Only the postmaster: its children find out, tell their clients and end."""
         os.kill(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(30)
 
     # -- asking it directly -----------------------------------------------------------------------------
 
     def connect(self, dbname="shop", user="postgres", **options):
         """A superuser's connection by the Unix socket, past the proxy."""
         return psycopg.connect(host=str(self.folder), port=self.port, user=user, dbname=dbname, autocommit=True,
-                               connect_timeout=10, **options)
+                               connect_timeout=30, **options)
 
     def rows(self, query, *arguments, dbname="shop"):
         with self.connect(dbname) as connection:
@@ -152,7 +153,7 @@ class Server(ServerProcess):
 
     def promote(self):
         """Returns when the server says that it is out of recovery."""
-        self.value("SELECT pg_promote(true, 30)", dbname="postgres")
+        self.value("SELECT pg_promote(true, 60)", dbname="postgres")
 
     def pause_replay(self):
         self.rows("SELECT pg_wal_replay_pause()")
@@ -163,15 +164,17 @@ class Server(ServerProcess):
 
 
 class Template:
-    """A data folder with roles, a database and certificates, that servers are copied from. Made once a run."""
+    """A data folder with roles, a database and certificates, that servers are copied from. Made once a run and
+    version: `bin` holds that version's programs."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, bin=BIN):
         self.folder = pathlib.Path(folder)
+        self.bin = pathlib.Path(bin)
         self.authority = Authority(self.folder / "certificates")
         os.chmod(self.folder / "certificates", 0o755)
-        server = Server("template", self.folder)
+        server = Server("template", self.folder, self.bin)
         shutil.chown(self.folder, ACCOUNT.pw_uid, ACCOUNT.pw_gid)
-        run_as_postgres(BIN / "initdb", "-D", server.data, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8",
+        run_as_postgres(self.bin / "initdb", "-D", server.data, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8",
                         "--no-sync", "--auth=trust")
         crt, key = self.authority.issue("server", ["localhost", "pg.test"], ["127.0.0.1", "::1"])
         for source, name in ((crt, "server.crt"), (key, "server.key"), (self.authority.file, "ca.crt")):
@@ -182,7 +185,7 @@ class Template:
         (server.data / "pg_hba.conf").write_text(_HBA)
         server.set()
         server.start(wait=False)
-        wait_until(lambda: server.value("SELECT 1", dbname="postgres"), "the template starts", 30)
+        wait_until(lambda: server.value("SELECT 1", dbname="postgres"), "the template starts")
         with server.connect("postgres") as connection:
             for statement in _ROLES.strip().split(";\n"):
                 connection.execute(statement.rstrip(";"))
@@ -215,6 +218,9 @@ class PostgresCluster(Cluster):
         if synchronous:
             self.require_synchronous(synchronous)
 
+    def _server(self, name, folder):
+        return Server(name, folder, self.template.bin)
+
     @property
     def standbys(self):
         return self.replicas
@@ -228,13 +234,13 @@ class PostgresCluster(Cluster):
         wait_until(lambda: self.primary.value("SELECT count(*) FROM pg_stat_replication WHERE sync_state <> 'async'")
                    >= number, "standbys are synchronous")
 
-    def wait_streaming(self, count=None, timeout=20):
+    def wait_streaming(self, count=None, timeout=60):
         """Until `count` standbys (default: all that run) stream from the primary."""
         count = len(self.running_standbys()) if count is None else count
         wait_until(lambda: self.primary.value("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")
                    >= count, f"{count} standbys stream from {self.primary}", timeout)
 
-    def wait_replayed(self, servers=None, timeout=20):
+    def wait_replayed(self, servers=None, timeout=60):
         """Until the standbys have replayed everything that the primary has written by now."""
         position = self.primary.value("SELECT pg_current_wal_lsn()")
         for server in servers if servers is not None else self.running_standbys():

@@ -42,7 +42,7 @@ class ServerProcess:
         if wait:
             self.wait_ready()
 
-    def wait_ready(self, timeout=30):
+    def wait_ready(self, timeout=60):
         def ready():
             if self.process.poll() is not None:
                 raise RuntimeError(f"{self} ended with {self.process.returncode}:\n{self.log_tail()}")
@@ -63,7 +63,7 @@ class ServerProcess:
         family = [self.process.pid, *children(self.process.pid)]
         signal_all(family, signal.SIGSTOP)  # so that none sees another's death and says goodbye
         signal_all([*family, *children(self.process.pid)], signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(30)
 
     def freeze(self):
         """SIGSTOP to the server first, so that it makes no more children, then to all of them."""
@@ -99,9 +99,12 @@ class Cluster:
         folder = self.folder / name
         folder.mkdir()
         shutil.chown(folder, self.kind.account.pw_uid, self.kind.account.pw_gid)
-        server = self.kind(name, folder)
+        server = self._server(name, folder)
         self._copy_data(server)
         return server
+
+    def _server(self, name, folder):
+        return self.kind(name, folder)
 
     def _copy_data(self, server):
         # cp, because it keeps owners and modes and shares blocks where the file system can.
@@ -114,7 +117,7 @@ class Cluster:
     def running_replicas(self):
         return [server for server in self.replicas if server.is_running()]
 
-    def wait_replayed(self, servers=None, timeout=20):
+    def wait_replayed(self, servers=None, timeout=60):
         raise NotImplementedError
 
     def execute(self, script, database="shop"):

@@ -1,9 +1,12 @@
-"""Waiting for something to become true: the tests' only way of letting time pass."""
+"""Waiting for something to become true: the tests' only way of letting time pass.
+
+What the tests allow is meant for a machine that is busy with other things: it is only spent when something is broken.
+"""
 
 import time
 
 
-def wait_until(condition, what, timeout=10.0, interval=0.01):
+def wait_until(condition, what, timeout=60.0, interval=0.01):
     """Calls `condition` until it returns something true, and returns that.
 
     An exception counts as "not yet"; the last one is the cause of the TimeoutError that names `what`.

@@ -39,13 +39,11 @@ TEST_CASE("cluster: says what is missing, all of it") {
     CHECK(listed(load("cluster.shop = 5\n")).find("1:9: error: cluster holds only tables") == 0);
 }
 
-TEST_CASE("cluster: mysql is refused once, and the rest of it checked") {
+TEST_CASE("cluster: mysql has another port, and is checked like the others") {
     CHECK(
         listed(load(
             "[cluster.blog]\nprotocol = \"mysql\"\nlisten = \"0.0.0.0:3306\"\nservers = [\"a\", \"a:3306\"]\n"
             "service = { user = \"x\" }\n")) ==
-        "2:12: error: cluster.blog.protocol: \"mysql\" is not supported yet; this release serves PostgreSQL "
-        "only\n"
         "4:17: error: cluster.blog.servers: a:3306 is listed already (line 4)\n");
 }
 

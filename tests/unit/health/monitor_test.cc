@@ -204,6 +204,47 @@ TEST_CASE("monitor: a probe that gets no answer is cancelled and counts as faile
     CHECK(f.monitor->view().primary == ServerId{1});
 }
 
+TEST_CASE("monitor: while the primary's probe is overdue the others are probed at the fast interval") {
+    Fixture f(2);
+    f.settle(2);
+    while (!f.prober->pending.contains(1)) {
+        f.loop.run_for(1ms);
+        if (f.prober->pending.contains(2)) f.standby(2, 1);
+    }
+    const TimePoint asked_at = f.loop.now();
+    f.prober->started.clear();
+    while (f.loop.now() < asked_at + 500ms) {
+        if (f.prober->pending.contains(2)) f.standby(2, 1);
+        f.loop.run_for(1ms);
+    }
+    CHECK(f.prober->count(2) >= 4);  // one at once when it became late, then each 100 ms
+    CHECK(f.prober->count(2) <= 6);
+    CHECK(f.prober->count(1) == 0);
+    CHECK(f.monitor->view().primary == ServerId{1});
+    CHECK(f.monitor->view().find(ServerId{1})->state == ServerState::up);
+    if (f.prober->pending.contains(2)) f.standby(2, 1);
+    f.primary(1, 1);
+    f.loop.run_for(112ms);  // the one that was due at the fast interval
+    if (f.prober->pending.contains(2)) f.standby(2, 1);
+    f.prober->started.clear();
+    f.loop.run_for(700ms);
+    CHECK(f.prober->started.empty());
+}
+
+TEST_CASE(
+    "monitor: a standby promoted while the primary's probe is overdue is noticed at the fast interval") {
+    Fixture f(2);
+    f.settle(2);
+    while (!f.prober->pending.contains(1)) {
+        f.loop.run_for(1ms);
+        if (f.prober->pending.contains(2)) f.standby(2, 1);
+    }
+    f.loop.run_for(102ms);
+    REQUIRE(f.prober->pending.contains(2));
+    f.primary(2, 2);
+    CHECK(f.monitor->view().primary == ServerId{2});
+}
+
 TEST_CASE("monitor: a hint probes all servers at once") {
     Fixture f(3);
     f.settle(3);

@@ -1,0 +1,273 @@
+#include <doctest/doctest.h>
+
+#include "tests/unit/protocol/mysql/conversation_lab.h"
+
+using namespace holdfast;
+using namespace holdfast::mysql;
+using namespace holdfast::mysql::test;
+using dialect::CutKind;
+using dialect::ScanEvent;
+using dialect::Slot;
+
+namespace {
+
+std::string id_bytes(uint32_t id) {
+    std::string text(4, '\0');
+    store_le32(reinterpret_cast<std::byte*>(text.data()), id);
+    return text;
+}
+
+/// The answer to a COM_STMT_PREPARE of a statement with one parameter and no columns.
+std::string prepared_answer(uint32_t id) {
+    std::string payload =
+        std::string(1, '\0') + id_bytes(id) + std::string("\x00\x00\x01\x00\x00\x00\x00", 7);
+    return packet(1, payload) + column(2);
+}
+
+std::string execute(uint32_t id, bool tells_types) {
+    std::string body = id_bytes(id) + std::string(1, '\0') + id_bytes(1) + std::string(1, '\0');
+    body += tells_types ? std::string("\x01\x08\x00", 3) : std::string(1, '\0');
+    body += std::string("\x2a\x00\x00\x00\x00\x00\x00\x00", 8);
+    return command_of(command::stmt_execute, body);
+}
+
+}  // namespace
+
+TEST_CASE("mysql conversation: a command cut anywhere is not taken before it is whole") {
+    const std::string request = query("INSERT INTO t VALUES (1)");
+    for (size_t size = 0; size < request.size(); ++size) {
+        Lab lab;
+        CHECK(lab.send(std::string_view(request).substr(0, size)).empty());
+        CHECK(lab.kind == CutKind::more);
+    }
+    Lab lab;
+    CHECK(lab.send(request) == request);
+    CHECK(lab.kind == CutKind::begin);
+}
+
+TEST_CASE("mysql conversation: commands that nobody knows get error 1047, and the connection goes on") {
+    for (const uint8_t code : {uint8_t{0x00}, uint8_t{0x0b}, uint8_t{0x0f}, uint8_t{0x10}, uint8_t{0x1d},
+                               uint8_t{0x20}, uint8_t{0x42}, uint8_t{0xfe}, uint8_t{0xff}}) {
+        Lab lab;
+        CHECK(lab.send(command_of(code, "x")).empty());
+        CHECK(lab.kind == CutKind::answer);
+        CHECK(lab.answer == err_packet(1, 1047, "Unknown command", "08S01"));
+        CHECK(lab.send(query("SELECT 1")) == query("SELECT 1"));
+    }
+}
+
+TEST_CASE("mysql conversation: a packet out of order is malformed") {
+    Lab lab;
+    CHECK(lab.send(packet(3, "\x03SELECT 1")).empty());
+    CHECK(lab.kind == CutKind::malformed);
+}
+
+TEST_CASE("mysql conversation: COM_PING is answered here when idle, and in its turn otherwise") {
+    Lab lab;
+    lab.send(command_of(command::ping));
+    CHECK(lab.kind == CutKind::answer);
+    CHECK(lab.answer == ok_packet(1));
+    lab.send(query("SELECT a FROM t"));
+    CHECK(lab.send(command_of(command::ping)) == command_of(command::ping));
+    CHECK(lab.conversation->units_in_flight() == 2);
+}
+
+TEST_CASE(
+    "mysql conversation: statement ids are the proxy's to clients and each connection's own to servers") {
+    Lab lab;
+    const std::string prepare = command_of(command::stmt_prepare, "UPDATE t SET a=?");
+    CHECK(lab.send(prepare) == prepare);
+    CHECK(lab.receive(prepared_answer(700)) == prepared_answer(1));
+    CHECK(lab.send(execute(1, true)) == execute(700, true));
+    lab.receive(ok_packet(1));
+    // Types are told once; the same connection needs no more.
+    CHECK(lab.send(execute(1, false)) == execute(700, false));
+    lab.receive(ok_packet(1));
+
+    SUBCASE("another connection gets the statement prepared first, and the types told") {
+        lab.conversation->slot_lost(Slot::a);
+        lab.conversation->slot_opened(Slot::a, false);
+        lab.scratch.clear();
+        ByteBuffer out;
+        lab.conversation->cut(as_bytes(execute(1, false)), false, out);
+        CHECK(lab.synchronise(Slot::a).find("UPDATE t SET a=?") != std::string::npos);
+        CHECK(lab.receive(prepared_answer(9)) == "");
+        CHECK(lab.event == ScanEvent::sync_done);
+        CHECK(lab.send(execute(1, false)) == execute(9, true));
+    }
+    SUBCASE("a statement that can't be prepared there gives its error to who executes it") {
+        lab.conversation->slot_lost(Slot::a);
+        lab.conversation->slot_opened(Slot::a, false);
+        ByteBuffer out;
+        lab.conversation->cut(as_bytes(execute(1, false)), false, out);
+        CHECK_FALSE(lab.synchronise(Slot::a).empty());
+        lab.receive(err_packet(1, 1146, "Table 'shop.t' doesn't exist", "42S02"));
+        CHECK(lab.event == ScanEvent::sync_done);
+        lab.send(execute(1, false));
+        CHECK(lab.kind == CutKind::answer);
+        CHECK(lab.answer == err_packet(1, 1146, "Table 'shop.t' doesn't exist", "42S02"));
+    }
+    SUBCASE("a closed one is closed on the server with the next command, and unknown afterwards") {
+        CHECK(lab.send(command_of(command::stmt_close, id_bytes(1))).empty());
+        CHECK(lab.kind == CutKind::drop);
+        CHECK(lab.send(query("SELECT 1")) ==
+              command_of(command::stmt_close, id_bytes(700)) + query("SELECT 1"));
+        lab.receive(result({"1"}));
+        lab.send(execute(1, false));
+        CHECK(lab.kind == CutKind::answer);
+    }
+}
+
+TEST_CASE("mysql conversation: an unknown statement id is the proxy's to refuse") {
+    Lab lab;
+    lab.send(execute(5, true));
+    CHECK(lab.kind == CutKind::answer);
+    CHECK(lab.answer.find("Unknown prepared statement handler (5)") != std::string::npos);
+    // Nobody answers these.
+    lab.send(command_of(command::stmt_close, id_bytes(5)));
+    CHECK(lab.kind == CutKind::drop);
+    lab.send(command_of(command::stmt_send_long_data, id_bytes(5) + std::string(2, '\0') + "data"));
+    CHECK(lab.kind == CutKind::drop);
+}
+
+TEST_CASE("mysql conversation: long data is sent without an answer, and pins until it is used") {
+    Lab lab;
+    lab.send(command_of(command::stmt_prepare, "UPDATE t SET a=?"));
+    lab.receive(prepared_answer(3));
+    const std::string body = std::string(2, '\0') + "data";
+    CHECK(lab.send(command_of(command::stmt_send_long_data, id_bytes(1) + body)) ==
+          command_of(command::stmt_send_long_data, id_bytes(3) + body));
+    CHECK(lab.conversation->units_in_flight() == 0);
+    CHECK(lab.conversation->pins().describe() == "parameters sent in pieces");
+    lab.send(execute(1, true));
+    lab.receive(ok_packet(1));
+    CHECK_FALSE(lab.conversation->pins().any());
+}
+
+TEST_CASE("mysql conversation: a request longer than a packet streams, and is refused only at its end") {
+    Lab lab;
+    const std::string body =
+        std::string(1, '\x03') + "INSERT INTO t VALUES ('" + std::string(17'000'000, 'x') + "')";
+    const std::string request = packet(0, body);
+    const std::string first = request.substr(0, 300'000);
+    ByteBuffer out;
+    const dialect::Cut cut = lab.conversation->cut(as_bytes(first), false, out);
+    CHECK(cut.kind == CutKind::begin);
+    CHECK(lab.conversation->facts().too_long);
+    CHECK(lab.conversation->facts().destination == sql::Destination::primary);
+    SUBCASE("sent") {
+        ByteBuffer prefix;
+        CHECK(lab.conversation->accept(as_bytes(first).first(cut.size), Slot::a, prefix));
+        CHECK(lab.conversation->unit_open());
+        std::string_view rest = std::string_view(request).substr(cut.size);
+        while (!rest.empty()) {
+            const dialect::Cut more = lab.conversation->cut(as_bytes(rest.substr(0, 1'000'003)), false, out);
+            REQUIRE(more.kind == CutKind::stream);
+            rest.remove_prefix(more.size);
+        }
+        CHECK_FALSE(lab.conversation->unit_open());
+        CHECK(lab.receive(ok_packet(2)) == ok_packet(2));
+    }
+    SUBCASE("refused") {
+        dialect::FailureText text{dialect::Failure::no_primary, "no primary", {}, {}, {}};
+        CHECK(lab.conversation->refuse_unit(as_bytes(first).first(cut.size), text, out) == cut.size);
+        CHECK(out.empty());
+        std::string_view rest = std::string_view(request).substr(cut.size);
+        while (!rest.empty()) {
+            const dialect::Cut more = lab.conversation->cut(as_bytes(rest.substr(0, 1'000'003)), false, out);
+            REQUIRE((more.kind == CutKind::drop || more.kind == CutKind::answer));
+            rest.remove_prefix(more.size);
+        }
+        CHECK(as_text(out) == err_packet(2, 9703, "no primary"));
+    }
+}
+
+TEST_CASE("mysql conversation: a file that the server asks for is relayed to its end") {
+    Lab lab;
+    lab.send(query("LOAD DATA LOCAL INFILE 'f' INTO TABLE t"));
+    const std::string wish = packet(1,
+                                    "\xfb"
+                                    "f");
+    CHECK(lab.receive(wish) == wish);
+    const std::string file = packet(2, "1\n2\n") + packet(3, "");
+    ByteBuffer out;
+    const dialect::Cut cut = lab.conversation->cut(as_bytes(file), false, out);
+    CHECK(cut.kind == CutKind::stream);
+    CHECK(cut.size == file.size());
+    CHECK(lab.receive(ok_packet(4)) == ok_packet(4));
+    CHECK(lab.event == ScanEvent::unit_done);
+}
+
+TEST_CASE(
+    "mysql conversation: a connection for reads is made read-only, and writable when its server is "
+    "promoted") {
+    Lab lab;
+    CHECK(lab.synchronise(Slot::b) == query("SET SESSION TRANSACTION READ ONLY"));
+    lab.receive(ok_packet(1), Slot::b);
+    CHECK(lab.event == ScanEvent::sync_done);
+    CHECK(lab.synchronise(Slot::b) == "");
+    lab.conversation->slot_promoted(Slot::b);
+    CHECK(lab.synchronise(Slot::b) == query("SET SESSION TRANSACTION READ WRITE"));
+    CHECK(lab.synchronise(Slot::a) == "");
+}
+
+TEST_CASE("mysql conversation: COM_RESET_CONNECTION forgets the session's state on both connections") {
+    Lab lab;
+    lab.send(query("SET @a=1"));
+    ByteBuffer block;
+    append_system_variable(block, "sql_mode", "ANSI");
+    lab.receive(ok_packet(1, status::autocommit, reply::ok, block));
+    lab.send(command_of(command::stmt_prepare, "UPDATE t SET a=?"));
+    lab.receive(prepared_answer(3));
+    lab.send(command_of(command::reset_connection));
+    lab.receive(ok_packet(1));
+    lab.send(execute(1, true));
+    CHECK(lab.kind == CutKind::answer);  // unknown
+    lab.scratch.clear();
+    const std::string sync = lab.synchronise(Slot::b);
+    CHECK(sync.starts_with(command_of(command::reset_connection)));
+    CHECK(sync.find("session_track_system_variables='*'") != std::string::npos);
+    CHECK(sync.find("ANSI") == std::string::npos);
+}
+
+TEST_CASE("mysql conversation: the client's own COM_CHANGE_USER is a new login, once nothing is in flight") {
+    Lab lab;
+    lab.send(query("SELECT a FROM t"));
+    lab.send(command_of(command::change_user, "other"));
+    CHECK(lab.kind == CutKind::wait);
+    lab.receive(result({}));
+    lab.send(command_of(command::change_user, "other"));
+    CHECK(lab.kind == CutKind::log_in);
+}
+
+TEST_CASE("mysql conversation: a lost transaction is told once, and over") {
+    Lab lab;
+    lab.send(query("BEGIN"));
+    lab.receive(ok_packet(1, status::autocommit | status::in_transaction));
+    lab.conversation->slot_lost(Slot::a);
+    lab.conversation->lose_transaction({dialect::Failure::transaction_lost, "gone", {}, {}, {}});
+    CHECK(lab.conversation->transaction() == dialect::Transaction::failed);
+    lab.send(command_of(command::ping));
+    CHECK(lab.answer == ok_packet(1));
+    lab.send(query("INSERT INTO t VALUES (1)"));
+    CHECK(lab.kind == CutKind::answer);
+    CHECK(lab.answer == err_packet(1, 1213, "gone", "40001"));
+    CHECK(lab.conversation->transaction() == dialect::Transaction::idle);
+    CHECK(lab.send(query("INSERT INTO t VALUES (1)")) == query("INSERT INTO t VALUES (1)"));
+}
+
+TEST_CASE("mysql conversation: a unit whose server is gone fails with an error behind what was delivered") {
+    Lab lab;
+    lab.send(query("SELECT a FROM t"));
+    const std::string head = packet(1, "\x01") + column(2) +
+                             packet(3,
+                                    "\x01"
+                                    "1");
+    CHECK(lab.receive(head) == head);
+    lab.conversation->slot_lost(Slot::a);
+    CHECK(lab.conversation->rows_delivered());
+    ByteBuffer out;
+    lab.conversation->fail_unit({dialect::Failure::result_broken_off, "broken off", {}, {}, {}}, out);
+    CHECK(as_text(out) == err_packet(4, 9705, "broken off"));
+    CHECK(lab.conversation->units_in_flight() == 0);
+}
