@@ -69,6 +69,13 @@ struct Progress {
     Step step;
 };
 
+/// What a client's login settled about the bytes of its conversation, beyond its identity; only the dialect
+/// that made it can read it.
+class ClientTraits {
+public:
+    virtual ~ClientTraits() = default;
+};
+
 /// The proxy's side of a client's login. Dies when the session is ready.
 class ClientHandshake {
 public:
@@ -80,10 +87,15 @@ public:
                             ByteBuffer& out) = 0;
     virtual Step on_secret(std::optional<StoredRole> role, ByteBuffer& out) = 0;
     virtual Step on_secret_unavailable(std::string_view why, ByteBuffer& out) = 0;
+    /// After Step::derive_keys. CPU-heavy: called on another thread, while nothing else touches this object.
+    virtual void derive() {}
+    virtual Step on_derived(ByteBuffer& /*out*/) { return Step::failed; }
 
     virtual const std::string& user() const = 0;
     virtual Identity identity() const = 0;
     virtual std::shared_ptr<const Credential> take_credential() = 0;
+    /// For the conversation; nullptr: there is nothing that it needs to know.
+    virtual std::shared_ptr<const ClientTraits> traits() const { return nullptr; }
     virtual Bytes cancel_key() const = 0;
     virtual const std::string& error() const = 0;
     virtual bool is_password_failure() const = 0;
