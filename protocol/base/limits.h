@@ -56,6 +56,8 @@ inline constexpr std::chrono::milliseconds server_login_timeout = 10s;
 inline constexpr std::chrono::milliseconds server_reset_timeout = 10s;
 /// After a failed connection attempt a session tries again, if no news of the servers came before.
 inline constexpr std::chrono::milliseconds reconnect_delay = 50ms;
+/// A demoted primary's answer to what is in flight there is awaited for this long.
+inline constexpr std::chrono::milliseconds demoted_answer_timeout = 2s;
 /// A replica that could not be brought to a session's state is left alone by it for this long.
 inline constexpr std::chrono::milliseconds replica_unusable_for = 1s;
 /// A session's replica is chosen anew after this, so that load follows servers that came back.

@@ -265,7 +265,8 @@ void Cluster::learn(uint64_t fingerprint) {
 }
 
 void Cluster::write_succeeded() {
-    if (!outage_began_) return;
+    // A late answer of the old primary ends no outage.
+    if (!outage_began_ || !view_.primary) return;
     metrics().failover_completed(world_.now() - *outage_began_);
     log_.info("writes_resumed", {{"cluster", settings().name},
                                  {"outage_ms", (world_.now() - *outage_began_).count() / 1'000'000}});

@@ -131,6 +131,7 @@ private:
     void end_hold(HoldOutcome outcome);
     void hold_expired();
     void watch_stall();
+    bool finishes_on_old_primary();
     void subscribe();
     dialect::FailureText hold_failure() const;
 
@@ -177,6 +178,7 @@ private:
     std::unique_ptr<Timer> patience_timer_;
     std::unique_ptr<Timer> stall_timer_;  // requests in flight on a primary that does not answer
     std::unique_ptr<Timer> retry_timer_;
+    std::unique_ptr<Timer> finish_timer_;  // the primary was demoted, and its last answer is awaited
     ByteBuffer retained_;                 // of the units in flight, while they can be run again …
     std::vector<size_t> retained_sizes_;  // … and how much of it belongs to each of them
     std::string cancel_secret_;

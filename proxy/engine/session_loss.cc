@@ -26,6 +26,7 @@ void Session::drop_slot(Slot slot) {
     if (ServerConnection* waiting = connection(dialect::other(slot)); waiting && waiting->link()) {
         waiting->link()->resume(Pause::in_turn);
     }
+    if (slot == primary_slot_) finish_timer_.reset();
     if (slot != primary_slot_ && counted_in_load_) {
         counted_in_load_ = false;
         --cluster_.loads()[load_server_.value - 1];

@@ -354,6 +354,10 @@ void Session::count_statement(const Route& route, const dialect::UnitFacts& fact
 
 bool Session::prepare_slot(Slot slot, const Route& route) {
     ServerConnection* existing = connection(slot);
+    if (existing && busy() && finish_timer_ && slot == primary_slot_) {
+        wait_in_turn();
+        return false;
+    }
     if (existing && !busy()) {
         if (route.target == Target::primary) {
             const auto primary = cluster_.view().primary;

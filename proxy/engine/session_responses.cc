@@ -182,6 +182,10 @@ void Session::unit_done(Slot slot) {
                         retained_.begin() + static_cast<std::ptrdiff_t>(retained_sizes_.front()));
         retained_sizes_.erase(retained_sizes_.begin());
     }
+    if (finish_timer_ && !busy() && on_primary) {
+        lose_slot(slot, "the server is not the primary any more");
+        if (phase_ == Phase::closing) return;
+    }
     set_client_state();
     if (ServerConnection* waiting = connection(dialect::other(slot)); waiting && waiting->link()) {
         waiting->link()->resume(Pause::in_turn);
