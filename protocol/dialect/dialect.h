@@ -437,6 +437,10 @@ public:
     virtual std::shared_ptr<const Credential> credential(const StoredRole& role) = 0;
     /// The parameters as a client of a read-write or read-only listener shall see them.
     virtual void present_parameters(Parameters& parameters, bool as_replica) const = 0;
+    /// For logins while no server can be asked. `parameters` in: what `other` was told; out: a guess at what
+    /// `own` would be told.
+    virtual void guess_parameters(Parameters& /*parameters*/, const Identity& /*other*/,
+                                  const Identity& /*own*/) const {}
     /// Whether append_cancel()'s message goes to a connection that has logged in.
     virtual bool cancel_needs_login() const { return false; }
     /// A message that asks a server to cancel what runs under `key`.

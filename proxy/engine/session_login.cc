@@ -249,7 +249,7 @@ void Session::first_server_ready(ServerConnection& connection) {
     cluster_.dialect().present_parameters(*parameters,
                                           entrance_.settings.role == config::ListenerRole::replica);
     auto shared = cluster_.intern_parameters(*parameters);
-    cluster_.remember_parameters(*identity_, shared);
+    cluster_.remember_parameters(identity_, shared);
     welcome(std::move(shared));
 }
 
