@@ -2,16 +2,17 @@
 
 Ten clients insert numbered rows, ten read. Every second a line; on SIGTERM a summary, in which the writers' books
 are compared with the table. Leaves with 0 when no connection was dropped, no acknowledged row is missing, and no
-row is there twice. Connects as PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE say.
+row is there twice.
+
+    load.py postgres|mysql PORT        connects to 127.0.0.1 as `app`, whose password APP_PASSWORD holds
 """
 
 import collections
+import os
 import signal
 import sys
 import threading
 import time
-
-import psycopg
 
 CLIENTS_OF_A_KIND = 10
 PAUSE_BETWEEN_STATEMENTS = 0.02
@@ -19,17 +20,71 @@ PAUSE_BETWEEN_STATEMENTS = 0.02
 stopping = threading.Event()
 
 
+class Postgres:
+    UNKNOWN = "SQLSTATE 08007"
+    # A read that a standby may answer, and one of the primary: row locks are taken there only.
+    READ = "SELECT count(*) FROM pg_class"
+    ALL_ROWS = "WITH held AS (SELECT client, number FROM quickstart_load FOR UPDATE) SELECT * FROM held"
+
+    def __init__(self, port):
+        import psycopg
+        self.error = psycopg.Error
+        self.connect = lambda: psycopg.connect(host="127.0.0.1", port=port, user="app", dbname="shop", autocommit=True,
+                                               password=os.environ["APP_PASSWORD"])
+
+    @staticmethod
+    def code(error):
+        return error.sqlstate or "connection"
+
+    @staticmethod
+    def is_dropped(connection):
+        return connection.closed
+
+
+class MySql:
+    UNKNOWN = "error 9701"
+    READ = "SELECT count(*) FROM quickstart_still"
+    ALL_ROWS = "SELECT client, number FROM quickstart_load FOR UPDATE"
+
+    def __init__(self, port):
+        import pymysql
+        self.error = (pymysql.Error, OSError)
+        self.connect = lambda: pymysql.connect(host="127.0.0.1", port=port, user="app", database="blog", autocommit=True,
+                                               password=os.environ["APP_PASSWORD"])
+
+    @staticmethod
+    def code(error):
+        return str(error.args[0]) if error.args else "connection"
+
+    @staticmethod
+    def is_dropped(connection):
+        return not connection.open
+
+
+def rows_of(connection, statement, arguments=()):
+    """All rows; for statements that return some."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, arguments)
+        return list(cursor.fetchall())
+
+
+def execute(connection, statement, arguments=()):
+    with connection.cursor() as cursor:
+        cursor.execute(statement, arguments)
+
+
 class Client(threading.Thread):
     """One connection for the whole run: it is never opened again, so that a drop shows."""
 
-    def __init__(self, number):
+    def __init__(self, database, number):
         super().__init__(daemon=True)
+        self.database = database
         self.number = number
         self.done = 0
-        self.errors = collections.Counter()  # by SQLSTATE
+        self.errors = collections.Counter()  # by SQLSTATE, or MySQL's error number
         self.dropped = False
         self.longest_wait = 0.0
-        self.connection = psycopg.connect(autocommit=True)
+        self.connection = database.connect()
 
     def run(self):
         while not stopping.is_set():
@@ -37,10 +92,9 @@ class Client(threading.Thread):
             try:
                 self.work()
                 self.done += 1
-            except psycopg.Error as error:
-                self.errors[error.sqlstate or "connection"] += 1
-                self.failed(error)
-                if self.connection.closed:
+            except self.database.error as error:
+                self.errors[self.database.code(error)] += 1
+                if self.database.is_dropped(self.connection):
                     self.dropped = True
                     return
             self.longest_wait = max(self.longest_wait, time.monotonic() - began)
@@ -49,26 +103,23 @@ class Client(threading.Thread):
     def work(self):
         raise NotImplementedError
 
-    def failed(self, error):
-        """For the books."""
-
 
 class Writer(Client):
-    def __init__(self, number):
-        super().__init__(number)
+    def __init__(self, database, number):
+        super().__init__(database, number)
         self.next = 0
         self.acknowledged = set()
 
     def work(self):
         self.next += 1
-        self.connection.execute("INSERT INTO quickstart_load (client, number) VALUES (%s, %s)",
-                                (self.number, self.next))
+        execute(self.connection, "INSERT INTO quickstart_load (client, number) VALUES (%s, %s)",
+                (self.number, self.next))
         self.acknowledged.add((self.number, self.next))
 
 
 class Reader(Client):
     def work(self):
-        self.connection.execute("SELECT count(*) FROM pg_class").fetchone()
+        rows_of(self.connection, self.database.READ)
 
 
 def total(clients):
@@ -93,21 +144,18 @@ def report_until_stopped(writers, readers):
         last_writes, last_reads = writes, reads
 
 
-def judge(writers, readers):
+def judge(database, writers, readers):
     """Prints the summary; True when the promise held."""
     everybody = writers + readers
-    with psycopg.connect(autocommit=True) as connection:
-        # Asked of the primary: RETURNING-free reads may go to a standby, row locks may not.
-        rows = collections.Counter(connection.execute(
-            "WITH held AS (SELECT client, number FROM quickstart_load FOR UPDATE) SELECT * FROM held").fetchall())
+    rows = collections.Counter(rows_of(database.connect(), database.ALL_ROWS))
     acknowledged = set().union(*(writer.acknowledged for writer in writers))
     lost = sum(1 for row in acknowledged if row not in rows)
     doubled = sum(1 for count in rows.values() if count > 1)
     dropped = sum(client.dropped for client in everybody)
     print(f"\n   {total(writers)} writes acknowledged, {total(readers)} reads; "
           f"longest wait {max(client.longest_wait for client in everybody):.2f} s")
-    print(f"   errors by SQLSTATE: {errors_of(everybody)}"
-          "   (08007: in flight when the primary died, outcome unknown)")
+    print(f"   errors: {errors_of(everybody)}"
+          f"   ({database.UNKNOWN}: in flight when the primary died, outcome unknown)")
     print(f"   acknowledged writes lost: {lost}, executed twice: {doubled}")
     print(f"   connections dropped: {dropped} of {len(everybody)}", flush=True)
     return dropped == 0 and lost == 0 and doubled == 0
@@ -116,17 +164,21 @@ def judge(writers, readers):
 def main():
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.signal(signal.SIGINT, lambda *_: stopping.set())
-    with psycopg.connect(autocommit=True) as connection:
-        connection.execute("DROP TABLE IF EXISTS quickstart_load")
-        connection.execute("CREATE TABLE quickstart_load (client int, number int, at timestamptz DEFAULT now())")
-    writers = [Writer(number) for number in range(CLIENTS_OF_A_KIND)]
-    readers = [Reader(CLIENTS_OF_A_KIND + number) for number in range(CLIENTS_OF_A_KIND)]
+    database = {"postgres": Postgres, "mysql": MySql}[sys.argv[1]](int(sys.argv[2]))
+    connection = database.connect()
+    for statement in ("DROP TABLE IF EXISTS quickstart_load, quickstart_still",
+                      "CREATE TABLE quickstart_load (client int, number int, at timestamp DEFAULT now())",
+                      "CREATE TABLE quickstart_still (i int)"):
+        execute(connection, statement)
+    connection.close()
+    writers = [Writer(database, number) for number in range(CLIENTS_OF_A_KIND)]
+    readers = [Reader(database, CLIENTS_OF_A_KIND + number) for number in range(CLIENTS_OF_A_KIND)]
     for client in writers + readers:
         client.start()
     report_until_stopped(writers, readers)
     for client in writers + readers:
         client.join(40)  # longer than a hold: what waits gets its answer
-    return 0 if judge(writers, readers) else 1
+    return 0 if judge(database, writers, readers) else 1
 
 
 sys.exit(main())

@@ -22,7 +22,23 @@ install_packages() {
     case " ${missing[*]} " in
         *" postgresql-15 "*) install_postgresql_without_a_server ;;
     esac
-    apt-get install -qy --no-install-recommends "${missing[@]}"
+    # Likewise MariaDB's, on port 3306. Debian asks this program whether services may be started.
+    case " ${missing[*]} " in
+        *" mariadb-server "*) install_without_starting "${missing[@]}" ;;
+        *) apt-get install -qy --no-install-recommends "${missing[@]}" ;;
+    esac
+}
+
+install_without_starting() {
+    local policy=/usr/sbin/policy-rc.d kept='' status=0
+    [ -e "$policy" ] && kept=$(mktemp -p /usr/sbin policy-rc.d.XXXXXX) && cp -p "$policy" "$kept"
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 0755 "$policy"
+    apt-get install -qy --no-install-recommends "$@" || status=$?
+    if [ -n "$kept" ]; then mv "$kept" "$policy"; else rm -f "$policy"; fi
+    # Nor should the one that nobody asked for start with the machine.
+    if command -v systemctl >/dev/null; then systemctl disable mariadb.service >/dev/null 2>&1 || true; fi
+    return $status
 }
 
 install_postgresql_without_a_server() {

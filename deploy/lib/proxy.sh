@@ -1,4 +1,4 @@
-# Holdfast in front of the private servers. Sourced after state.sh, account.sh, postgres.sh.
+# Holdfast in front of the private servers. Sourced after state.sh, account.sh, postgres.sh, mariadb.sh.
 
 proxy_make() {
     local name folder=$HOME_DIR/holdfast
@@ -12,18 +12,28 @@ proxy_make() {
 [admin]
 listen = "127.0.0.1:$(recall admin.port)"        # /healthz and /metrics
 
-[cluster.shop]
-protocol = "postgres"
-listen   = "127.0.0.1:$(recall proxy.port)"
-service  = { user = "holdfast", password = { file = "$folder/service.password" } }
-servers  = [
 END
-        for name in "${PG_NAMES[@]}"; do
-            echo "  { name = \"$name\", address = \"127.0.0.1:$(pg_port "$name")\" },"
-        done
-        echo ']'
+        proxy_cluster shop postgres "$(recall proxy.port)" "${PG_NAMES[@]}"
+        proxy_cluster blog mysql "$(recall proxy.mysql.port)" "${MY_NAMES[@]}"
     } >"$folder/holdfast.toml"
     chown "$PG_ACCOUNT" "$folder/holdfast.toml"
+}
+
+# proxy_cluster NAME PROTOCOL PORT SERVER...: its part of the configuration.
+proxy_cluster() {
+    cat <<END
+
+[cluster.$1]
+protocol = "$2"
+listen   = "127.0.0.1:$3"
+service  = { user = "holdfast", password = { file = "$HOME_DIR/holdfast/service.password" } }
+servers  = [
+END
+    local name
+    for name in "${@:4}"; do
+        echo "  { name = \"$name\", address = \"127.0.0.1:$(recall "$name.port")\" },"
+    done
+    echo ']'
 }
 
 proxy_start() {
@@ -40,7 +50,11 @@ proxy_start() {
 
 proxy_is_healthy() { curl -fsS -m 2 "http://127.0.0.1:$(recall admin.port)/healthz"; }
 
-proxy_answers() { proxy_sql 'SELECT 1'; }
+proxy_answers() {
+    proxy_sql 'SELECT 1' &&
+        MYSQL_PWD=$(recall app.password) mariadb --no-defaults --protocol=tcp --host=127.0.0.1 \
+            --port="$(recall proxy.mysql.port)" --user=app --execute='SELECT 1' blog
+}
 
 # proxy_sql SQL: as the application would, through the proxy.
 proxy_sql() {

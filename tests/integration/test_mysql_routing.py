@@ -123,7 +123,6 @@ def test_plain_reads_go_to_a_replica(session, replicas, query):
 def test_what_reveals_the_role_is_answered_by_the_primary(session, primary):
     assert ask(session, "SELECT @@read_only, @@server_id, @@port") == [(0, primary.number, primary.port)]
     assert ask(session, "SHOW VARIABLES LIKE 'read_only'")[0][1] == "OFF"
-    assert ask(session, "SHOW SLAVE STATUS") == []
 
 
 def test_transactions_stay_on_one_server(session, maria_table, primary, replicas, on_replica):

@@ -56,6 +56,7 @@ log_slave_updates = ON
 relay_log = relay
 slave_net_timeout = 4
 local_infile = ON
+log_bin_trust_function_creators = ON
 plugin_load_add = auth_ed25519
 """
 
