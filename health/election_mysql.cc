@@ -213,16 +213,17 @@ void Topology::accept_mysql(Member& member) {
 
 /// Gives sets of GTIDs their positions: the primary's new ones the next ordinals, the replicas' what they
 /// cover. A replica's set may cover what the primary showed only later.
-void Topology::place_all(const Member& observed) {
+void Topology::place_all() {
     if (!holder_) return;
     const auto is_placed_by_galera = [](const Member& member) {
         return member.facts->mysql->galera.has_value();
     };
     Member& holder = members_[*holder_];
-    if (&observed == &holder && serves_as_primary(holder) && holder.facts->mysql) {
+    if (serves_as_primary(holder) && holder.facts->mysql) {
         const MysqlState& state = *holder.facts->mysql;
-        if (!is_placed_by_galera(holder) && state.has_gtids)
+        if (!is_placed_by_galera(holder) && state.has_gtids) {
             holder.facts->position = history_.add(state.written);
+        }
         holder.facts->flushed = holder.facts->position;
     }
     for (Member& member : members_) {

@@ -150,7 +150,10 @@ void PostgresConnection::connect(const std::vector<std::string>& addresses) {
         }
     }
     const std::string tcp_user_timeout = std::to_string(login_.tcp_user_timeout.count());
-    const std::string options = "-c statement_timeout=" + std::to_string(login_.statement_timeout.count());
+    // A database's owner can set its search_path so that operators of his own stand before PostgreSQL's, and
+    // what we ask there would run them with the rights of this account. What is set here overrides it.
+    const std::string options =
+        "-c search_path=pg_catalog -c statement_timeout=" + std::to_string(login_.statement_timeout.count());
 
     std::vector<const char*> keys;
     std::vector<const char*> values;

@@ -123,7 +123,7 @@ bool Topology::observe(const Observation& observation, TimePoint now) {
     answer_hint(*member, observation, now);
     if (is_mysql()) {
         settle_mysql_holder();
-        place_all(*member);
+        place_all();
     } else {
         settle_identity();
         settle_holder();

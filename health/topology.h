@@ -138,7 +138,7 @@ private:
     void choose_first_mysql_holder();
     void challenge_mysql_holder();
     void accept_mysql(Member& member);
-    void place_all(const Member& observed);
+    void place_all();
 
     // What the view says of it: describe.cc, describe_mysql.cc.
     View describe(TimePoint now) const;

@@ -56,6 +56,8 @@ inline constexpr std::chrono::milliseconds server_login_timeout = 10s;
 inline constexpr std::chrono::milliseconds server_reset_timeout = 10s;
 /// After a failed connection attempt a session tries again, if no news of the servers came before.
 inline constexpr std::chrono::milliseconds reconnect_delay = 50ms;
+/// A demoted primary's answer to what is in flight there is awaited for this long.
+inline constexpr std::chrono::milliseconds demoted_answer_timeout = 2s;
 /// A replica that could not be brought to a session's state is left alone by it for this long.
 inline constexpr std::chrono::milliseconds replica_unusable_for = 1s;
 /// A session's replica is chosen anew after this, so that load follows servers that came back.
@@ -100,5 +102,17 @@ inline constexpr size_t scram_salt_bytes_max = 1'024;
 /// PBKDF2 rounds that a server or a stored verifier may ask for: about half a second of one core.
 /// PostgreSQL's default is 4,096.
 inline constexpr uint32_t scram_iterations_max = 1'000'000;
+
+/// A MySQL client's packets before it is logged in: its connection attributes (64 KiB at most) and some names.
+inline constexpr size_t mysql_login_packet_bytes_max = 100'000;
+inline constexpr size_t mysql_connect_attributes_bytes_max = 65'536;
+static_assert(mysql_connect_attributes_bytes_max < mysql_login_packet_bytes_max);
+static_assert(mysql_login_packet_bytes_max < login_buffered_bytes_max);
+/// caching_sha2_password's own limit for passwords (MAX_PLAINTEXT_LENGTH).
+inline constexpr size_t mysql_password_bytes_max = 256;
+/// Passwords proven by caching_sha2_password whose digests are remembered.
+inline constexpr size_t sha2_digests_kept_max = 10'000;
+/// One call of the decompressor makes no more than this and one frame.
+inline constexpr size_t decompressed_at_once_bytes_max = 1'048'576;
 
 }  // namespace holdfast::limits

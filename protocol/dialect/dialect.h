@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "protocol/base/bytes.h"
+#include "protocol/base/result.h"
 #include "protocol/base/secret.h"
 #include "protocol/sql/classify.h"
 
@@ -101,6 +102,8 @@ public:
     virtual size_t cancel_secret_bytes() const = 0;
     /// Tells the client why the login ends here.
     virtual void append_fatal(std::string_view code, std::string_view message, ByteBuffer& out) const = 0;
+    /// The same in a server's own words: ServerRefusal::wire.
+    virtual void append_refusal(Bytes wire, ByteBuffer& out) const { append(out, wire); }
     /// The end of a successful login: everything up to and including "ready".
     virtual void welcome(const Parameters& parameters, uint32_t process_id, Bytes cancel_secret,
                          ByteBuffer& out) const = 0;
@@ -117,7 +120,7 @@ struct ServerRefusal {
     } kind = Kind::broken;
     std::string code;  // SQLSTATE; empty: the server did not say
     std::string message;
-    ByteBuffer wire;  // the server's own error message, whole; empty: none
+    ByteBuffer wire;  // the server's own error message, for append_refusal(); empty: none
 };
 
 /// The proxy's login at a server.
@@ -390,6 +393,16 @@ struct ServerHandshakeOptions {
     bool tls_direct = false;
 };
 
+/// A layer between a client's connection and its messages (compression).
+class Framing {
+public:
+    virtual ~Framing() = default;
+    /// Appends what is in the frames at the front of `in`, up to a bound: while something is consumed there may
+    /// be more. Returns how many bytes were consumed; 0: more bytes please.
+    virtual Result<size_t> decode(Bytes in, ByteBuffer& plain) = 0;
+    virtual void encode(Bytes plain, ByteBuffer& out) = 0;
+};
+
 /// Read while the conversation is made, but for `sources`, which outlives it.
 struct ConversationOptions {
     const Identity& identity;
@@ -417,11 +430,17 @@ public:
     virtual std::unique_ptr<ServerHandshake> server_handshake(const Identity& identity,
                                                               const ServerHandshakeOptions& options) = 0;
     virtual std::unique_ptr<Conversation> conversation(const ConversationOptions& options) = 0;
+    /// How a client's bytes are framed once it has logged in; nullptr: not at all.
+    virtual std::unique_ptr<Framing> framing(const ClientTraits& /*traits*/) { return nullptr; }
     virtual std::unique_ptr<ResetTracker> reset_tracker() = 0;
     /// A credential made of a configured secret, for sessions whose login taught none.
     virtual std::shared_ptr<const Credential> credential(const StoredRole& role) = 0;
     /// The parameters as a client of a read-write or read-only listener shall see them.
     virtual void present_parameters(Parameters& parameters, bool as_replica) const = 0;
+    /// For logins while no server can be asked. `parameters` in: what `other` was told; out: a guess at what
+    /// `own` would be told.
+    virtual void guess_parameters(Parameters& /*parameters*/, const Identity& /*other*/,
+                                  const Identity& /*own*/) const {}
     /// Whether append_cancel()'s message goes to a connection that has logged in.
     virtual bool cancel_needs_login() const { return false; }
     /// A message that asks a server to cancel what runs under `key`.

@@ -23,6 +23,10 @@ bool is_access_mode(std::string_view key) {
            key.find("read_only") != std::string_view::npos;
 }
 
+std::string_view tracking_statement_of(bool is_mariadb) {
+    return is_mariadb ? tracking_statement_mariadb : tracking_statement_mysql;
+}
+
 /// Collations of character sets whose second bytes can look like quotes or backslashes: big5, sjis, gbk,
 /// cp932, gb18030.
 bool is_safe_collation(uint8_t collation) {
@@ -166,7 +170,7 @@ bool Conversation::ask_for_state(Slot slot, uint32_t statement_id, ByteBuffer& o
     }
     if (state.needs_tracking) {
         state.needs_tracking = false;
-        ask(state, own, command::query, tracking_statement(around_.is_mariadb), out);
+        ask(state, own, command::query, tracking_statement_of(around_.is_mariadb), out);
     }
     if (state.multi_statements != wants_multi_statements_) {
         state.multi_statements = wants_multi_statements_;
@@ -248,6 +252,8 @@ bool Conversation::append_reset(ByteBuffer& out) {
     // A reset keeps the database, and there is no way to leave one.
     if (schema_changed_ && identity_.database.empty()) return false;
     if (wants_multi_statements_ != client_has(capability::multi_statements)) return false;
+    // Settings go back to the server's own, character sets included. A collation's number names both.
+    const std::string collation = std::to_string(around_.collation);
     PacketWriter(out, 0).u8(command::reset_connection).finish();
     if (identity_.database.empty()) {
         PacketWriter(out, 0).u8(command::ping).finish();
@@ -256,13 +262,15 @@ bool Conversation::append_reset(ByteBuffer& out) {
     }
     PacketWriter(out, 0)
         .u8(command::query)
-        .bare_text(reset_statement(around_.is_mariadb, around_.collation))
+        .bare_text(tracking_statement_of(around_.is_mariadb))
+        .bare_text(", character_set_client=" + collation + ", character_set_results=" + collation +
+                   ", collation_connection=" + collation)
         .finish();
     return true;
 }
 
 void Conversation::append_fatal(std::string_view code, std::string_view message, ByteBuffer& out) {
-    const ServerError error = error_of_sqlstate(code);
+    const ErrorNumber error = error_of(code);
     const uint8_t sequence = units_.empty() ? uint8_t{1} : units_.front().next_sequence;
     append_err(out, sequence, error.number, error.sqlstate, message);
 }

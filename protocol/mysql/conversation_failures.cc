@@ -10,27 +10,11 @@ namespace {
 
 using dialect::Cut;
 using dialect::CutKind;
-using dialect::Failure;
-
-ServerError error_of(Failure failure) {
-    switch (failure) {
-        case Failure::transaction_lost: return {1213, "40001"};
-        case Failure::outcome_unknown: return {error_number::outcome_unknown, "HY000"};
-        case Failure::result_broken_off: return {error_number::result_broken_off, "HY000"};
-        case Failure::state_lost: return {error_number::state_lost, "HY000"};
-        case Failure::no_primary: return {error_number::no_primary, "HY000"};
-        case Failure::no_server: return {error_number::no_server, "HY000"};
-        case Failure::server_refused: return {error_number::no_server, "HY000"};
-        case Failure::sync_failed: return {error_number::state_lost, "HY000"};
-        case Failure::cancelled: return {1317, "70100"};
-    }
-    return {1105, "HY000"};
-}
 
 }  // namespace
 
 Conversation::Deferred Conversation::describe(const dialect::FailureText& text) {
-    const ServerError error = error_of(text.failure);
+    const ErrorNumber error = error_of(text.failure);
     std::string message = text.message;
     for (const std::string* more : {&text.detail, &text.hint}) {
         if (!more->empty()) message += (message.ends_with('.') ? " " : ". ") + *more;

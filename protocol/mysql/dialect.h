@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "protocol/dialect/dialect.h"
+#include "protocol/mysql/auth.h"
 #include "protocol/mysql/conversation.h"
 #include "protocol/mysql/statements.h"
 
@@ -13,6 +14,8 @@ namespace holdfast::mysql {
 /// What the MySQL dialect needs of the outside.
 struct DialectOptions {
     std::function<void(std::byte*, size_t)> random;  // strong random bytes
+    /// For passwords that come without TLS; nullptr: they can't.
+    std::shared_ptr<const RsaKey> rsa;
 };
 
 /// Makes everything that speaks MySQL. One for each cluster; outlives what it makes.
@@ -31,6 +34,7 @@ public:
     std::unique_ptr<dialect::ServerHandshake> server_handshake(
         const dialect::Identity& identity, const dialect::ServerHandshakeOptions& options) override;
     std::unique_ptr<dialect::Conversation> conversation(const dialect::ConversationOptions& options) override;
+    std::unique_ptr<dialect::Framing> framing(const dialect::ClientTraits& traits) override;
     std::unique_ptr<dialect::ResetTracker> reset_tracker() override;
     std::shared_ptr<const dialect::Credential> credential(const dialect::StoredRole& role) override;
     void present_parameters(dialect::Parameters&, bool) const override {}
@@ -42,6 +46,7 @@ public:
 
 private:
     DialectOptions options_;
+    Sha2Cache sha2_cache_;
     CutScratch scratch_;
     std::unordered_map<const dialect::ClassifierSources*, std::unique_ptr<StatementCache>> caches_;
 };

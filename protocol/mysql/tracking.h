@@ -1,6 +1,25 @@
 #pragma once
-#include <string>
+
+#include <string_view>
+
+/// The statement that makes a server report changes of the session's state. A login needs it, and every
+/// reset, which sets the trackers back to the server's own settings.
+/// spec    MySQL Reference Manual, "Server Tracking of Client Session State"
 namespace holdfast::mysql {
-std::string tracking_statement(bool is_mariadb);
-std::string reset_statement(bool is_mariadb, uint8_t collation);
+
+inline constexpr std::string_view tracking_statement_mariadb =
+    "SET SESSION session_track_system_variables='*', session_track_state_change=1, session_track_schema=1, "
+    "session_track_transaction_info='CHARACTERISTICS'";
+inline constexpr std::string_view tracking_statement_mysql =
+    "SET SESSION session_track_system_variables='*', session_track_state_change=1, session_track_schema=1, "
+    "session_track_transaction_info='CHARACTERISTICS', session_track_gtids='OWN_GTID'";
+
+/// Whether a server's version text is one of MariaDB's.
+inline bool is_mariadb(std::string_view version) {
+    return version.find("MariaDB") != std::string_view::npos;
+}
+inline std::string_view tracking_statement(std::string_view version) {
+    return is_mariadb(version) ? tracking_statement_mariadb : tracking_statement_mysql;
+}
+
 }  // namespace holdfast::mysql

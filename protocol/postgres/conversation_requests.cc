@@ -39,6 +39,12 @@ bool is_frontend_type(char type) {
     }
 }
 
+/// Stands for a copy of a statement on a server that is not to be used again, whatever its text was.
+const StatementRef& outdated() {
+    static const StatementRef statement(new Statement);
+    return statement;
+}
+
 }  // namespace
 
 void CutScratch::clear() {
@@ -610,6 +616,10 @@ void Conversation::expect_requests(Slot slot, bool rerun) {
                 if (is_present(entry, slot)) expected.was_present = entry.present[index(slot)];
                 entry.meant = request.statement;
                 set_present(entry, slot, request.statement);
+                // Prepared anew, perhaps because "cached plan must not change result type": the copy on the
+                // other connection has had its day too, although its text may be the same.
+                if (is_present(entry, dialect::other(slot)))
+                    set_present(entry, dialect::other(slot), outdated());
                 break;
             }
             case frontend::bind:

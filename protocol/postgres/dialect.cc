@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "protocol/base/limits.h"
+#include "protocol/postgres/reported.h"
 
 namespace holdfast::postgres {
 namespace {
@@ -255,6 +256,11 @@ void PostgresDialect::present_parameters(dialect::Parameters& parameters, bool a
 
 void PostgresDialect::append_goodbye(ByteBuffer& out) const {
     append_message(out, frontend::terminate);
+}
+
+void PostgresDialect::guess_parameters(dialect::Parameters& parameters, const dialect::Identity& other,
+                                       const dialect::Identity& own) const {
+    guess_reported(parameters, other.parameters, other.user, own.parameters, own.user);
 }
 
 void PostgresDialect::append_cancel(Bytes key, ByteBuffer& out) const {

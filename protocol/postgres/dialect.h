@@ -33,6 +33,8 @@ public:
     std::unique_ptr<dialect::ResetTracker> reset_tracker() override;
     std::shared_ptr<const dialect::Credential> credential(const dialect::StoredRole& role) override;
     void present_parameters(dialect::Parameters& parameters, bool as_replica) const override;
+    void guess_parameters(dialect::Parameters& parameters, const dialect::Identity& other,
+                          const dialect::Identity& own) const override;
     void append_cancel(Bytes key, ByteBuffer& out) const override;
     bool parse_cancel_key(Bytes key, uint32_t& process_id, Bytes& secret) const override;
     void append_goodbye(ByteBuffer& out) const override;

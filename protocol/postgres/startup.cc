@@ -11,6 +11,7 @@ namespace holdfast::postgres {
 namespace {
 
 constexpr std::string_view protocol_option_prefix = "_pq_.";
+constexpr size_t name_bytes_max = 63;  // NAMEDATALEN less its NUL
 
 char lower(char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
@@ -110,6 +111,12 @@ Result<StartupRequest> read_startup(uint32_t version, Bytes rest) {
         return Error{ErrorCode::denied, "no PostgreSQL user name specified in startup packet"};
     }
     if (startup.database.empty()) startup.database = startup.user;
+    // As the server does, which looks at bytes here and not at characters: a longer name is that of the role
+    // or database that was created under it.
+    if (startup.user.size() > name_bytes_max) startup.user.resize(name_bytes_max);
+    if (startup.database.size() > name_bytes_max) {
+        startup.database.resize(name_bytes_max);
+    }
     const auto replication =
         std::find_if(startup.parameters.begin(), startup.parameters.end(),
                      [](const auto& parameter) { return parameter.first == "replication"; });

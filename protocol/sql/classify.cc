@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "protocol/base/limits.h"
+#include "protocol/sql/classifier_base.h"
+#include "protocol/sql/classify_mysql.h"
 #include "protocol/sql/classify_postgres.h"
 
 namespace holdfast::sql {
@@ -13,14 +15,8 @@ void unread(std::string_view message, Reason reason, Classification& out) {
     if (out.statements.empty()) out.statements.emplace_back();
     out.statement_count = 1;
     Statement& statement = out.statements[0];
-    statement.destination = Destination::primary;
+    reset(statement);
     statement.reason = reason;
-    statement.control = Control::none;
-    statement.executes_prepared = false;
-    statement.name.clear();
-    statement.effects.clear();
-    statement.same_connection = false;
-    statement.kill = Statement::Kill::none;
     statement.begin = 0;
     statement.end = static_cast<uint32_t>(message.size());
     out.destination = Destination::primary;
@@ -43,12 +39,13 @@ void classify(Dialect dialect, std::string_view message, const Context& context,
     out.statement_count = 0;
     out.truncated = is_truncated;
     const bool is_readable = context.encoding_is_safe || is_ascii(message);
-    if (dialect == Dialect::mysql || !is_readable) {
-        return unread(message, is_truncated ? Reason::too_long : Reason::unparsed, out);
-    }
+    if (!is_readable) return unread(message, is_truncated ? Reason::too_long : Reason::unparsed, out);
     Context actual = context;
     actual.truncated = is_truncated;
-    postgres::Classifier(message, actual, out).run();
+    switch (dialect) {
+        case Dialect::postgres: return postgres::Classifier(message, actual, out).run();
+        case Dialect::mysql: return mysql::Classifier(message, actual, out).run();
+    }
 }
 
 }  // namespace holdfast::sql

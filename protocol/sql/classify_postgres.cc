@@ -4,45 +4,8 @@
 
 namespace holdfast::sql::postgres {
 
-bool is_hard(Reason reason) {
-    switch (reason) {
-        case Reason::write:
-        case Reason::ddl:
-        case Reason::row_lock:
-        case Reason::writing_function:
-        case Reason::outside_effect:
-        case Reason::explain_write:
-        case Reason::begin:
-        case Reason::serializable:
-        case Reason::notification:
-        case Reason::temporary:
-        case Reason::opaque:
-        case Reason::copy_in:
-        case Reason::session_state:
-        case Reason::transaction_control:
-        case Reason::unparsed:
-        case Reason::too_long: return true;
-        case Reason::read:
-        case Reason::empty:
-        case Reason::cursor:
-        case Reason::read_only_transaction:
-        case Reason::unknown_function:
-        case Reason::advisory_lock:
-        case Reason::server_role:
-        case Reason::server_local:
-        case Reason::hint: return false;
-    }
-    return true;
-}
-
 Classifier::Classifier(std::string_view text, const Context& context, Classification& out)
-    : text_(text),
-      context_(context),
-      out_(out),
-      lexer_(text, {Dialect::postgres, !context.standard_conforming_strings}) {
-    current_ = lexer_.next();
-    next_ = lexer_.next();
-}
+    : ClassifierBase(text, context, out, {Dialect::postgres, !context.standard_conforming_strings}) {}
 
 void Classifier::run() {
     while (current_.kind != TokenKind::end) {
@@ -60,41 +23,12 @@ void Classifier::run() {
         if (previous_.kind == TokenKind::semicolon) apply_hint(current_.hint);
         merge_begin_with_set_transaction();
     }
+    distrust_ambiguous_reads();
     decide_message();
-}
-
-void Classifier::advance() {
-    if (current_.kind == TokenKind::left_paren) {
-        if (depth_ == static_cast<uint32_t>(limits::sql_nesting_max)) {
-            is_broken_ = true;  // too deep: read no further
-            next_ = {};
-            lexer_ = Lexer({}, {});
-        } else {
-            levels_[++depth_] = {};
-        }
-    } else if (current_.kind == TokenKind::right_paren) {
-        if (depth_ > 0) {
-            --depth_;
-        } else {
-            is_broken_ = true;
-        }
-    } else if (current_.kind == TokenKind::bad) {
-        is_broken_ = true;
+    if (!context_.encoding_is_safe && !context_.truncated) {
+        out_.destination = Destination::primary;
+        out_.reason = Reason::unparsed;
     }
-    before_previous_ = previous_;
-    previous_ = current_;
-    current_ = next_;
-    next_ = lexer_.next();
-}
-
-bool Classifier::at_end() const {
-    return current_.kind == TokenKind::end || (current_.kind == TokenKind::semicolon && depth_ == 0);
-}
-
-bool Classifier::skip_word(Keyword keyword) {
-    if (!is_word(keyword)) return false;
-    advance();
-    return true;
 }
 
 bool Classifier::has_folded(const Token& token, std::string_view folded) {
@@ -114,29 +48,12 @@ std::optional<std::string> Classifier::take_name() {
 }
 
 void Classifier::begin_statement() {
-    if (out_.statement_count == out_.statements.size()) out_.statements.emplace_back();
-    statement_ = &out_.statements[out_.statement_count++];
-    statement_->destination = Destination::primary;
-    statement_->reason = Reason::unparsed;
-    statement_->control = Control::none;
-    statement_->executes_prepared = false;
-    statement_->name.clear();
-    statement_->effects.clear();
-    statement_->begin = current_.begin;
-    is_demanding_ = false;
-    is_only_planned_ = false;
-    is_broken_ = false;
+    ClassifierBase::begin_statement();
     is_conditional_ = false;
-    has_from_ = false;
     stays_ = false;
     stays_reason_ = Reason::read;
     has_sql_body_ = false;
     is_type_position_ = false;
-    effects_seen_ = 0;
-    own_replay_.reset();
-    depth_ = 0;
-    levels_[0] = {};
-    closed_ = {};
 }
 
 /// Moves to the semicolon or the end after the statement, whatever is left of it.
@@ -161,11 +78,7 @@ void Classifier::end_statement() {
     if (own_replay_) statement_->effects[*own_replay_].replay = own_text;
     // The hint before the first token was noted by dispatch().
     apply_hint(current_.hint);
-    const bool is_cut = context_.truncated && current_.kind == TokenKind::end;
-    if (!is_cut) return;
-    // The end of the statement is unknown, and so is what it would replay.
-    for (Effect& effect : statement_->effects) effect.replay.clear();
-    decide(Destination::primary, Reason::too_long);
+    end_statement_cut();
 }
 
 void Classifier::dispatch() {
@@ -242,52 +155,6 @@ void Classifier::dispatch() {
     }
 }
 
-void Classifier::decide(Destination destination, Reason reason) {
-    statement_->destination = destination;
-    statement_->reason = reason;
-}
-
-/// The statement must run on the primary. The first reason stays, unless a later one is harder.
-void Classifier::demand(Reason reason) {
-    if (is_only_planned_ && reason != Reason::temporary && reason != Reason::unparsed) return;
-    if (is_demanding_ && (is_hard(statement_->reason) || !is_hard(reason)) && reason != Reason::unparsed)
-        return;
-    is_demanding_ = true;
-    decide(Destination::primary, reason);
-}
-
-/// For statements that are understood whole or not at all: anything left makes this one the latter.
-void Classifier::finish_or_unparsed() {
-    if (at_end()) return;
-    unparsed();
-    statement_->control = Control::none;
-    statement_->effects.clear();
-    own_replay_.reset();
-}
-
-void Classifier::control(Control control, Destination destination, Reason reason) {
-    statement_->control = control;
-    decide(destination, reason);
-    finish_or_unparsed();
-}
-
-void Classifier::effect(EffectKind kind, std::string key, std::string replay) {
-    if (is_only_planned_ && kind != EffectKind::temporary) return;
-    statement_->effects.push_back({kind, std::move(key), std::move(replay)});
-}
-
-void Classifier::effect_once(EffectKind kind) {
-    const uint32_t bit = uint32_t{1} << static_cast<uint32_t>(kind);
-    if ((effects_seen_ & bit) != 0) return;
-    effects_seen_ |= bit;
-    effect(kind);
-}
-
-void Classifier::effect_replayed_by_statement(EffectKind kind, std::string key) {
-    own_replay_ = statement_->effects.size();
-    effect(kind, std::move(key));
-}
-
 void Classifier::use_temporary() {
     demand(Reason::temporary);
     effect_once(EffectKind::temporary);
@@ -302,20 +169,6 @@ void Classifier::note_pg_temp() {
     if (name.read(text_, current_) && name.value().starts_with(pg_temp) &&
         (name.value() == pg_temp || name.value()[pg_temp.size()] == '_')) {
         use_temporary();
-    }
-}
-
-void Classifier::apply_hint(Hint hint) {
-    if (hint == Hint::none) return;
-    Statement& statement = *statement_;
-    const bool is_bound =
-        statement.destination == Destination::transaction && statement.control != Control::none;
-    if (hint == Hint::primary) {
-        if (!is_bound) decide(Destination::primary, Reason::hint);
-    } else if (statement.destination == Destination::primary && !is_hard(statement.reason)) {
-        decide(Destination::replica, Reason::hint);
-    } else if (statement.destination == Destination::replica && statement.control == Control::none) {
-        statement.reason = Reason::hint;
     }
 }
 
@@ -344,43 +197,16 @@ void Classifier::merge_begin_with_set_transaction() {
     }
 }
 
-void Classifier::decide_message() {
-    out_.destination = Destination::transaction;
-    out_.reason = Reason::empty;
-    out_.has_effects = false;
-    out_.has_control = false;
-    // The server reads the whole message under the settings at its beginning. Should one ever not, a
-    // backslash would decide where strings end: such a message is not trusted to be a read.
+/// The server reads the whole message under the settings at its beginning. Should one ever not, a backslash
+/// would decide where strings end: such a message is not trusted to be a read.
+void Classifier::distrust_ambiguous_reads() {
     const bool is_ambiguous = changes_string_syntax_ && text_.find('\\') != std::string_view::npos;
-    bool is_decided = false;
     for (uint32_t i = 0; i < out_.statement_count; ++i) {
         Statement& statement = out_.statements[i];
         if ((is_ambiguous && statement.destination == Destination::replica) || !context_.encoding_is_safe) {
             statement.destination = Destination::primary;
             statement.reason = Reason::unparsed;
         }
-        out_.has_effects = out_.has_effects || !statement.effects.empty();
-        out_.has_control = out_.has_control || statement.control != Control::none;
-        const auto rank = [](Destination destination) {
-            switch (destination) {
-                case Destination::transaction: return 0;
-                case Destination::replica: return 1;
-                case Destination::primary: return 2;
-            }
-            return 2;
-        };
-        if (is_decided && rank(statement.destination) <= rank(out_.destination)) continue;
-        out_.destination = statement.destination;
-        out_.reason = statement.reason;
-        is_decided = true;
-    }
-    if (!context_.encoding_is_safe) {
-        out_.destination = Destination::primary;
-        out_.reason = Reason::unparsed;
-    }
-    if (context_.truncated) {
-        out_.destination = Destination::primary;
-        out_.reason = Reason::too_long;
     }
 }
 

@@ -54,12 +54,6 @@ std::string portable_literal(std::string_view spelled, StringForm form, bool bac
 
 }  // namespace
 
-std::string lower(std::string_view text) {
-    std::string folded(text);
-    for (char& c : folded) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-    return folded;
-}
-
 bool reveals_role(std::string_view setting) {
     return setting == "transaction_read_only" || setting == "in_hot_standby" ||
            setting == "default_transaction_read_only";

@@ -52,6 +52,9 @@ void Classifier::scan(Extent extent) {
             case TokenKind::dot:
             case TokenKind::typecast:
             case TokenKind::equals:
+            case TokenKind::user_variable:
+            case TokenKind::system_variable:
+            case TokenKind::assign:
             case TokenKind::symbol: advance(); break;
         }
     }
@@ -184,12 +187,6 @@ void Classifier::open_plain() {
 void Classifier::close() {
     closed_ = levels_[depth_];
     advance();
-}
-
-bool Classifier::is_cte_name() const {
-    return levels_[depth_].in_with &&
-           (previous_.keyword == Keyword::with || previous_.keyword == Keyword::recursive ||
-            previous_.kind == TokenKind::comma);
 }
 
 /// Whether a complete operand stands before the name: then it is an alias or some syntax, no call.

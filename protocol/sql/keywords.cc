@@ -1,19 +1,13 @@
 #include "protocol/sql/keywords.h"
 
-#include <array>
-#include <iterator>
+#include "protocol/sql/keyword_table.h"
 
 namespace holdfast::sql {
 namespace {
 
 using enum Keyword;
 
-struct Entry {
-    std::string_view word;
-    Keyword keyword;
-};
-
-constexpr Entry entries[] = {
+constexpr KeywordEntry entries[] = {
     // clang-format off
     {"abort", abort_}, {"all", all}, {"alter", alter}, {"analyse", analyze}, {"analyze", analyze},
     {"and", and_}, {"as", as}, {"atomic", atomic}, {"authorization", authorization}, {"begin", begin},
@@ -79,54 +73,14 @@ constexpr Entry entries[] = {
     // clang-format on
 };
 
-constexpr size_t slots_count = 1024;  // four times the words: most are found at the first look
-static_assert(std::size(entries) * 4 <= slots_count);
-static_assert(std::size(entries) < 255, "0 marks a free slot");
+constexpr KeywordTable words(entries);
 
-constexpr size_t slot_of(std::string_view word) {
-    // 0x20 folds the case of letters, and does no harm to what can't be a keyword.
-    const auto at = [&](size_t i) {
-        return static_cast<size_t>(static_cast<unsigned char>(word[i]) | 0x20U);
-    };
-    const size_t size = word.size();
-    return (size * 83 + at(0) * 7 + at(size / 2) * 37 + at(size - 1) * 151) % slots_count;
-}
-
-// Which entry each slot holds, plus one; an entry whose slot is taken has the next free one.
-constexpr auto slots = [] {
-    std::array<uint8_t, slots_count> made{};
-    for (size_t i = 0; i < std::size(entries); ++i) {
-        size_t slot = slot_of(entries[i].word);
-        while (made[slot] != 0) slot = (slot + 1) % slots_count;
-        made[slot] = static_cast<uint8_t>(i + 1);
-    }
-    return made;
-}();
-
-static_assert([] {
-    for (const Entry& entry : entries) {
-        if (entry.word.size() > keyword_bytes_max) return false;
-    }
-    return true;
-}());
-
-bool equals_folded(std::string_view word, std::string_view folded) {
-    if (word.size() != folded.size()) return false;
-    for (size_t i = 0; i < word.size(); ++i) {
-        const char c = word[i];
-        if ((c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c) != folded[i]) return false;
-    }
-    return true;
-}
+static_assert(longest_keyword(entries) <= keyword_bytes_max);
 
 }  // namespace
 
 Keyword find_keyword(std::string_view word) {
-    for (size_t slot = slot_of(word); slots[slot] != 0; slot = (slot + 1) % slots_count) {
-        const Entry& entry = entries[slots[slot] - 1];
-        if (equals_folded(word, entry.word)) return entry.keyword;
-    }
-    return none;
+    return words.find(word);
 }
 
 }  // namespace holdfast::sql

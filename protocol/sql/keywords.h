@@ -122,6 +122,41 @@ enum class Keyword : uint8_t {
     write,
     xml,
     zone,
+    // Of MySQL and MariaDB only.
+    backup,
+    binlog,
+    cache,
+    change,
+    check,
+    checksum,
+    clone,
+    describe,
+    dumpfile,
+    event,
+    flush,
+    get,
+    handler,
+    help,
+    install,
+    kill,
+    optimize,
+    outfile,
+    package,
+    previous,
+    purge,
+    rename,
+    repair,
+    resignal,
+    restart,
+    shutdown,
+    signal,
+    stop,
+    trigger,
+    uninstall,
+    unlock,
+    use,
+    value,
+    xa,
     // From here on: words that can't name a function unquoted (reserved words, and those with a syntax of
     // their own).
     uncallable,  // one of them that nobody asks for by name
@@ -163,7 +198,12 @@ constexpr bool is_uncallable(Keyword keyword) {
 
 inline constexpr size_t keyword_bytes_max = 17;
 
-/// The keyword that `word` is, in whatever case; Keyword::none when it is not one. `word` is not empty.
+/// The keyword that `word` is in PostgreSQL, in whatever case; Keyword::none when it is not one. `word` is
+/// not empty.
 Keyword find_keyword(std::string_view word);
+
+inline constexpr size_t mysql_keyword_bytes_max = 19;
+/// The same in MySQL and MariaDB, where `uncallable` are words that never name a function in any version.
+Keyword find_mysql_keyword(std::string_view word);
 
 }  // namespace holdfast::sql

@@ -1,47 +1,15 @@
 #include "protocol/sql/lexer.h"
 
 #include <algorithm>
-#include <array>
 
 #include "protocol/base/limits.h"
+#include "protocol/sql/characters.h"
 
 namespace holdfast::sql {
+
+using namespace characters;
+
 namespace {
-
-enum CharClass : uint8_t {
-    space = 1,
-    digit = 2,
-    word_start = 4,
-    word_part = 8,
-    operator_part = 16,
-    comment_start = 32
-};
-
-constexpr auto classes = [] {
-    std::array<uint8_t, 256> made{};
-    for (const char c : std::string_view(" \t\n\r\f\v")) made[static_cast<uint8_t>(c)] = space;
-    for (const char c : std::string_view("~!@#^&|`?+-*/%<>=:["))
-        made[static_cast<uint8_t>(c)] = operator_part;
-    for (unsigned c = '0'; c <= '9'; ++c) made[c] = digit | word_part;
-    for (unsigned c = 'a'; c <= 'z'; ++c) made[c] = made[c - 'a' + 'A'] = word_start | word_part;
-    for (unsigned c = 0x80; c <= 0xff; ++c) made[c] = word_start | word_part;
-    made['_'] = word_start | word_part;
-    made['$'] = word_part;
-    for (const char c : std::string_view("-/#")) made[static_cast<uint8_t>(c)] |= comment_start;
-    return made;
-}();
-
-bool is(char c, uint8_t char_class) {
-    return (classes[static_cast<uint8_t>(c)] & char_class) != 0;
-}
-char lower(char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-}
-
-bool equals_folded(std::string_view text, std::string_view folded) {
-    return std::equal(text.begin(), text.end(), folded.begin(), folded.end(),
-                      [](char a, char b) { return lower(a) == b; });
-}
 
 std::string_view trimmed(std::string_view text) {
     while (!text.empty() && is(text.front(), space)) text.remove_prefix(1);
@@ -70,15 +38,18 @@ bool Lexer::is_space(char c) {
 
 size_t Lexer::comment_size(std::string_view text, size_t at, Dialect dialect) {
     const auto char_at = [&](size_t i) { return i < text.size() ? text[i] : '\0'; };
+    const bool is_mysql = dialect == Dialect::mysql;
     const auto to_end_of_line = [&] {
-        const size_t found = text.find_first_of("\n\r", at);
+        // In MySQL a carriage return ends no line, but a NUL ends the comment.
+        const std::string_view ends = is_mysql ? std::string_view("\n\0", 2) : std::string_view("\n\r");
+        const size_t found = text.find_first_of(ends, at);
         return (found == std::string_view::npos ? text.size() : found) - at;
     };
-    const bool is_mysql = dialect == Dialect::mysql;
     if (char_at(at) == '#' && is_mysql) return to_end_of_line();
     if (char_at(at) == '-' && char_at(at + 1) == '-') {
-        // MySQL wants white space (or nothing) after the dashes: 5--1 is a subtraction.
-        if (is_mysql && at + 2 < text.size() && !is(text[at + 2], space)) return 0;
+        // MySQL wants white space, a control character or nothing after the dashes: 5--1 is a subtraction.
+        if (is_mysql && at + 2 < text.size() && !is(text[at + 2], space) && !is_control(text[at + 2]))
+            return 0;
         return to_end_of_line();
     }
     if (char_at(at) != '/' || char_at(at + 1) != '*') return 0;
@@ -108,7 +79,27 @@ bool Lexer::skip_trivia(Token& token) {
         while (at_ < text_.size() && is(text_[at_], space)) ++at_;
         if (at_ >= text_.size()) return true;
         const char c = text_[at_];
-        if (c != '-' && c != '/' && c != '#') return true;
+        if (c != '-' && c != '/' && c != '#' && c != '*') return true;
+        if (c == '*') {
+            if (!is_at_executable_end() || rules_.executable_comments == ExecutableComments::marked)
+                return true;
+            in_executable_comment_ = false;
+            at_ += 2;
+            continue;
+        }
+        if (c == '/' && rules_.dialect == Dialect::mysql) {
+            size_t opening_size = 0;
+            switch (executable_comment(opening_size)) {
+                case Opening::none: break;
+                case Opening::text:
+                    if (rules_.executable_comments == ExecutableComments::marked) return true;
+                    in_executable_comment_ = true;
+                    at_ += opening_size;
+                    continue;
+                case Opening::comment: at_ += opening_size; continue;
+                case Opening::in_doubt: return false;
+            }
+        }
         const size_t size = comment_size(text_, at_, rules_.dialect);
         if (size == 0) return true;
         if (size == std::string_view::npos) return false;
@@ -122,20 +113,28 @@ Token Lexer::next() {
     Token token;
     // Most tokens are one space apart, or none.
     if (at_ < text_.size() && text_[at_] == ' ') ++at_;
-    const bool is_at_trivia = at_ < text_.size() && is(text_[at_], space | comment_start);
+    const bool is_at_trivia = at_ < text_.size() && (is(text_[at_], space | comment_start) ||
+                                                     (in_executable_comment_ && is_at_executable_end()));
     const bool is_readable = !is_at_trivia || skip_trivia(token);
     token.begin = static_cast<uint32_t>(at_);
+    token.in_executable_comment = in_executable_comment_;
     if (!is_readable) {
         token.kind = TokenKind::bad;
     } else if (at_ < text_.size()) {
         const char c = text_[at_];
-        if (is(c, word_start)) {
+        if (rules_.dialect == Dialect::mysql) {
+            mysql_symbol(token);
+            last_kind_ = token.kind;
+        } else if (is(c, word_start)) {
             word(token);
         } else if (is(c, digit) || (c == '.' && is(char_at(at_ + 1), digit))) {
             number(token);
         } else {
             symbol(token);
         }
+    } else if (in_executable_comment_) {
+        token.kind = TokenKind::bad;  // it has no end
+        in_executable_comment_ = false;
     }
     if (token.kind == TokenKind::bad) at_ = text_.size();
     token.end = static_cast<uint32_t>(at_);
@@ -143,28 +142,26 @@ Token Lexer::next() {
 }
 
 void Lexer::word(Token& token) {
-    if (rules_.dialect == Dialect::postgres) {
-        const char second = char_at(at_ + 1);
-        const char first = lower(text_[at_]);
-        if (second == '\'' && (first == 'e' || first == 'b' || first == 'x')) {
-            string(token, at_ + 1, first == 'e' ? StringForm::escape : StringForm::bits);
+    const char second = char_at(at_ + 1);
+    const char first = lower(text_[at_]);
+    if (second == '\'' && (first == 'e' || first == 'b' || first == 'x')) {
+        string(token, at_ + 1, first == 'e' ? StringForm::escape : StringForm::bits);
+        return;
+    }
+    if (second == '&' && first == 'u') {
+        const char quote = char_at(at_ + 2);
+        if (quote == '\'') {
+            // The server refuses U&'…' while plain strings have backslash escapes.
+            if (rules_.backslash_escapes || !string(token, at_ + 2, StringForm::unicode) ||
+                !unicode_escape(token)) {
+                token.kind = TokenKind::bad;
+            }
             return;
         }
-        if (second == '&' && first == 'u') {
-            const char quote = char_at(at_ + 2);
-            if (quote == '\'') {
-                // The server refuses U&'…' while plain strings have backslash escapes.
-                if (rules_.backslash_escapes || !string(token, at_ + 2, StringForm::unicode) ||
-                    !unicode_escape(token)) {
-                    token.kind = TokenKind::bad;
-                }
-                return;
-            }
-            if (quote == '"') {
-                token.kind = TokenKind::unicode_quoted;
-                if (!quoted(at_ + 2, '"', false) || !unicode_escape(token)) token.kind = TokenKind::bad;
-                return;
-            }
+        if (quote == '"') {
+            token.kind = TokenKind::unicode_quoted;
+            if (!quoted(at_ + 2, '"', false) || !unicode_escape(token)) token.kind = TokenKind::bad;
+            return;
         }
     }
     const char* const begin = text_.data() + at_;
@@ -202,19 +199,7 @@ void Lexer::symbol(Token& token) {
     const char c = text_[at_];
     switch (c) {
         case '\'': string(token, at_, StringForm::plain); return;
-        case '"':
-            if (rules_.dialect == Dialect::mysql) {
-                token.kind = quoted(at_, c, rules_.backslash_escapes) ? TokenKind::string : TokenKind::bad;
-            } else {
-                token.kind = quoted(at_, c, false) ? TokenKind::quoted : TokenKind::bad;
-            }
-            return;
-        case '`':
-            if (rules_.dialect == Dialect::mysql) {
-                token.kind = quoted(at_, c, false) ? TokenKind::quoted : TokenKind::bad;
-                return;
-            }
-            break;
+        case '"': token.kind = quoted(at_, c, false) ? TokenKind::quoted : TokenKind::bad; return;
         case '$': dollar(token); return;
         case '(': token.kind = TokenKind::left_paren; break;
         case ')': token.kind = TokenKind::right_paren; break;
@@ -247,7 +232,6 @@ void Lexer::dollar(Token& token) {
         return;
     }
     token.kind = TokenKind::bad;
-    if (rules_.dialect != Dialect::postgres) return;
     while (at < text_.size() && text_[at] != '$' && is(text_[at], word_part)) ++at;
     if (char_at(at) != '$') return;
     const std::string_view delimiter = text_.substr(at_, at + 1 - at_);
@@ -304,7 +288,6 @@ bool Lexer::string(Token& token, size_t open, StringForm form) {
 /// Where the quote is that continues the literal that ended at `at`: after white space with a line break in
 /// it.
 size_t Lexer::continued_at(size_t at) const {
-    if (rules_.dialect != Dialect::postgres) return std::string_view::npos;
     bool has_newline = false;
     for (; at < text_.size(); ++at) {
         const char c = text_[at];
@@ -357,7 +340,8 @@ std::string_view simple_literal(std::string_view text, const Token& token, bool&
     if (token.form == StringForm::unicode || token.form == StringForm::bits) return {};
     value.remove_prefix(token.form == StringForm::escape ? 2 : 1);
     value.remove_suffix(1);
-    found = value.find_first_of("'\\") == std::string_view::npos;
+    const char quote = text[token.begin] == '"' ? '"' : '\'';
+    found = value.find(quote) == std::string_view::npos && value.find('\\') == std::string_view::npos;
     return found ? value : std::string_view{};
 }
 

@@ -25,7 +25,10 @@ enum class TokenKind : uint8_t {
     dot,
     typecast,
     equals,
-    symbol,  // any other character of operators and punctuation, one by one
+    user_variable,    // MySQL: @name, @'name', @`name`
+    system_variable,  // MySQL: the @@ before its name
+    assign,           // MySQL: :=
+    symbol,           // any other character of operators and punctuation, one by one
 };
 
 enum class StringForm : uint8_t { plain, escape, unicode, bits, dollar };
@@ -39,14 +42,29 @@ struct Token {
     StringForm form = StringForm::plain;
     char unicode_escape = '\\';  // of U&"…" and U&'…'
     Hint hint = Hint::none;      // of the comments before the token
+    bool in_executable_comment = false;
     uint32_t begin = 0;
     uint32_t end = 0;
+};
+
+/// What becomes of MySQL's /*! … */ and MariaDB's /*M! … */.
+enum class ExecutableComments : uint8_t {
+    by_version,  // text when the server would run it, else a comment; a `bad` token when that is in doubt
+    marked,      // text, and its delimiters are symbols
 };
 
 struct LexerRules {
     Dialect dialect = Dialect::postgres;
     bool backslash_escapes = false;  // in strings without a prefix
+    // MySQL and MariaDB.
+    bool ansi_quotes = false;
+    ExecutableComments executable_comments = ExecutableComments::marked;
+    bool is_mariadb = false;
+    uint32_t server_version = 0;  // as in Context
+    bool begins_in_executable_comment = false;
 };
+/// The rules that a MySQL session's text is read by.
+LexerRules mysql_rules(const Context& context);
 
 /// Cuts a text into tokens, front to back, in time linear in its length. Follows PostgreSQL's scan.l
 /// (versions 12 to 18; where they differ no version reads a string as anything else) and the lexical
@@ -54,7 +72,8 @@ struct LexerRules {
 /// it. spec    PostgreSQL documentation, "Lexical Structure"; MySQL Reference Manual, "Language Structure"
 class Lexer {
 public:
-    Lexer(std::string_view text, LexerRules rules) : text_(text), rules_(rules) {}
+    Lexer(std::string_view text, LexerRules rules)
+        : text_(text), rules_(rules), in_executable_comment_(rules.begins_in_executable_comment) {}
 
     /// The next token; at the end of the text `end`, again and again. A `bad` one is followed by `end`.
     Token next();
@@ -66,7 +85,15 @@ public:
     static bool is_space(char c);
 
 private:
+    enum class Opening : uint8_t { none, text, comment, in_doubt };
+    Opening executable_comment(size_t& size) const;
+    Opening by_version(size_t digits, uint32_t version, bool is_mariadb_form) const;
     bool skip_trivia(Token& token);
+    bool is_at_executable_end() const;
+    void mysql_word(Token& token);
+    bool mysql_number(Token& token);
+    void mysql_variable(Token& token);
+    void mysql_symbol(Token& token);
     void word(Token& token);
     void number(Token& token);
     void symbol(Token& token);
@@ -80,6 +107,8 @@ private:
     std::string_view text_;
     LexerRules rules_;
     size_t at_ = 0;
+    bool in_executable_comment_ = false;
+    TokenKind last_kind_ = TokenKind::end;  // MySQL: what is after a dot is a name, whatever it looks like
 };
 
 /// A string literal's value when it is spelled without escapes, doubled quotes and continuation; a view into

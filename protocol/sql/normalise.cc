@@ -36,6 +36,11 @@ bool is_literal(const Token& token) {
            token.kind == TokenKind::parameter;
 }
 
+bool is_unquoted_variable(std::string_view message, const Token& token) {
+    const char first = token.end - token.begin > 1 ? message[token.begin + 1] : '\0';
+    return first != '\'' && first != '"' && first != '`';
+}
+
 template <typename Sink>
 void normalise_into(Dialect dialect, std::string_view message, Sink& sink) {
     Lexer lexer(message, {dialect, dialect == Dialect::mysql});
@@ -71,9 +76,11 @@ void normalise_into(Dialect dialect, std::string_view message, Sink& sink) {
         }
         after_literal = false;
         if (has_space) sink.put(' ');
+        const bool is_folded = token.kind == TokenKind::word || (token.kind == TokenKind::user_variable &&
+                                                                 is_unquoted_variable(message, token));
         for (uint32_t i = token.begin; i < token.end; ++i) {
             const char c = message[i];
-            const bool is_upper = token.kind == TokenKind::word && c >= 'A' && c <= 'Z';
+            const bool is_upper = is_folded && c >= 'A' && c <= 'Z';
             sink.put(is_upper ? static_cast<char>(c | 0x20) : c);
         }
     }

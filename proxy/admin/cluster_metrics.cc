@@ -69,6 +69,7 @@ PrometheusClusterMetrics::PrometheusClusterMetrics(MetricStore& store, const std
         const auto target = static_cast<Target>(i);
         statement_duration_[i] =
             series_.histogram(rows::statement_duration, {{"target", std::string(word(target))}});
+        durations_[i].in_bucket.assign(rows::statement_duration.buckets.size() + 1, 0);
     }
     for (size_t i = 0; i < errors_.size(); ++i) {
         errors_[i] = series_.counter(rows::statement_errors, {{"class", std::string(sqlstate_classes[i])}});
@@ -76,6 +77,26 @@ PrometheusClusterMetrics::PrometheusClusterMetrics(MetricStore& store, const std
     servers_.reserve(servers.size());
     for (const std::string& server : servers) {
         servers_.push_back(std::make_unique<ServerSeries>(store, cluster, server));
+    }
+}
+
+void PrometheusClusterMetrics::publish() {
+    for (size_t i = 0; i < clients_.size(); ++i) clients_[i]->Set(static_cast<double>(clients_in_[i]));
+    for (auto& routes : statements_) {
+        for (auto& reasons : routes) {
+            for (StatementCount& count : reasons) {
+                if (count.unpublished > 0) count.counter->Increment(static_cast<double>(count.unpublished));
+                count.unpublished = 0;
+            }
+        }
+    }
+    for (size_t i = 0; i < durations_.size(); ++i) {
+        Durations& durations = durations_[i];
+        if (durations.is_empty) continue;
+        statement_duration_[i]->ObserveMultiple(durations.in_bucket, durations.seconds);
+        durations.in_bucket.assign(durations.in_bucket.size(), 0);
+        durations.seconds = 0;
+        durations.is_empty = true;
     }
 }
 
@@ -92,17 +113,16 @@ void PrometheusClusterMetrics::client_closed(CloseReason reason) {
 }
 
 void PrometheusClusterMetrics::client_state(ClientState from, ClientState to) {
-    if (from == to) return;
-    clients_[index(from)]->Decrement();
-    clients_[index(to)]->Increment();
+    --clients_in_[index(from)];
+    ++clients_in_[index(to)];
 }
 
 void PrometheusClusterMetrics::client_state_entered(ClientState state) {
-    clients_[index(state)]->Increment();
+    ++clients_in_[index(state)];
 }
 
 void PrometheusClusterMetrics::client_state_left(ClientState state) {
-    clients_[index(state)]->Decrement();
+    --clients_in_[index(state)];
 }
 
 void PrometheusClusterMetrics::client_bytes(size_t received, size_t sent) {
@@ -126,13 +146,23 @@ void PrometheusClusterMetrics::server_connection_closed(ServerId server) {
 }
 
 void PrometheusClusterMetrics::statement(Target target, RouteReason route, sql::Reason classified) {
-    prometheus::Counter*& counter = statements_[index(target)][index(route)][index(classified)];
-    if (counter == nullptr) counter = make_statement_series(target, route, classified);
-    counter->Increment();
+    StatementCount& count = statements_[index(target)][index(route)][index(classified)];
+    if (count.counter == nullptr) count.counter = make_statement_series(target, route, classified);
+    ++count.unpublished;
 }
 
 void PrometheusClusterMetrics::statement_done(Target target, Duration total) {
-    statement_duration_[index(target)]->Observe(seconds(total));
+    // Most statements are short: their bucket is found from the front.
+    const double took = seconds(total);
+    size_t bucket = 0;
+    for (const double bound : rows::statement_duration.buckets) {
+        if (took <= bound) break;
+        ++bucket;
+    }
+    Durations& durations = durations_[index(target)];
+    durations.in_bucket[bucket] += 1;
+    durations.seconds += took;
+    durations.is_empty = false;
 }
 
 void PrometheusClusterMetrics::statement_error(std::string_view sqlstate) {

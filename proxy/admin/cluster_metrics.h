@@ -17,11 +17,16 @@ namespace holdfast::admin {
 inline constexpr int sql_reason_count = static_cast<int>(sql::Reason::too_long) + 1;
 
 /// One cluster's events as Prometheus series. Owned by PrometheusMetrics. What is called per statement
-/// finds its series through arrays indexed by enums.
+/// finds its series through arrays indexed by enums, and is counted in plain numbers: the counters of
+/// prometheus-cpp are made for threads, and each change of one waits for the processor's memory. publish()
+/// brings them up to date.
 class PrometheusClusterMetrics final : public engine::ClusterMetrics {
 public:
     PrometheusClusterMetrics(MetricStore& store, const std::string& cluster,
                              const std::vector<std::string>& servers);
+
+    /// To be called before the series are read.
+    void publish();
 
     void client_accepted() override;
     void client_logged_in(Duration login) override;
@@ -52,6 +57,17 @@ private:
     prometheus::Counter* make_statement_series(engine::Target target, engine::RouteReason route,
                                                sql::Reason classified);
 
+    /// What a histogram has not been told yet.
+    struct Durations {
+        std::vector<double> in_bucket;  // one more than there are bounds
+        double seconds = 0;
+        bool is_empty = true;
+    };
+    struct StatementCount {
+        prometheus::Counter* counter = nullptr;  // made at the first statement: most combinations never occur
+        uint64_t unpublished = 0;
+    };
+
     template <int count>
     using Counters = std::array<prometheus::Counter*, static_cast<size_t>(count)>;
     template <int count>
@@ -67,11 +83,14 @@ private:
     Gauges<engine::client_state_count> clients_{};
     prometheus::Counter* bytes_received_;
     prometheus::Counter* bytes_sent_;
-    /// [target][route][reason]; made at their first statement, since most combinations never occur.
-    std::array<std::array<Counters<sql_reason_count>, static_cast<size_t>(engine::route_reason_count)>,
+    std::array<int64_t, static_cast<size_t>(engine::client_state_count)> clients_in_{};
+    /// [target][route][reason]
+    std::array<std::array<std::array<StatementCount, static_cast<size_t>(sql_reason_count)>,
+                          static_cast<size_t>(engine::route_reason_count)>,
                static_cast<size_t>(engine::target_count)>
         statements_{};
     std::array<prometheus::Histogram*, static_cast<size_t>(engine::target_count)> statement_duration_{};
+    std::array<Durations, static_cast<size_t>(engine::target_count)> durations_{};
     std::array<prometheus::Counter*, sqlstate_classes.size()> errors_{};
     prometheus::Gauge* held_;
     Counters<engine::hold_outcome_count> hold_outcomes_{};

@@ -43,6 +43,7 @@ void PrometheusMetrics::loop_was_late(Duration lag) {
 
 std::string PrometheusMetrics::exposition() {
     sample_process();
+    for (const auto& [name, metrics] : clusters_) metrics->publish();
     return store_.text();
 }
 

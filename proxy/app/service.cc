@@ -7,6 +7,7 @@
 
 #include "config/address.h"
 #include "health/make_prober.h"
+#include "protocol/mysql/dialect.h"
 #include "protocol/postgres/dialect.h"
 #include "proxy/app/access.h"
 #include "proxy/loop/tls_context.h"
@@ -46,7 +47,12 @@ std::unique_ptr<dialect::Dialect> make_dialect(const config::Cluster& cluster, l
             surroundings.unix_seconds = [&loop] { return loop.unix_seconds(); };
             return std::make_unique<postgres::PostgresDialect>(std::move(surroundings));
         }
-        case config::Protocol::mysql: return nullptr;  // its dialect goes here
+        case config::Protocol::mysql: {
+            mysql::DialectOptions options;
+            options.random = [&loop](std::byte* out, size_t size) { loop.random(out, size); };
+            options.rsa = mysql::RsaKey::make();
+            return std::make_unique<mysql::MysqlDialect>(std::move(options));
+        }
     }
     std::abort();
 }

@@ -134,16 +134,22 @@ std::shared_ptr<const dialect::Parameters> Cluster::intern_parameters(const dial
     return made;
 }
 
-std::shared_ptr<const dialect::Parameters> Cluster::remembered_parameters(
-    const SharedIdentity& identity) const {
+std::shared_ptr<const dialect::Parameters> Cluster::remembered_parameters(const SharedIdentity& identity) {
     const auto found = remembered_.find(identity.number);
-    return found != remembered_.end() ? found->second : remembered_any_;
+    if (found != remembered_.end()) return found->second;
+    if (!remembered_any_) return nullptr;
+    dialect::Parameters guess = *remembered_any_;
+    dialect().guess_parameters(guess, remembered_of_->identity, identity.identity);
+    return intern_parameters(guess);
 }
 
-void Cluster::remember_parameters(const SharedIdentity& identity,
+void Cluster::remember_parameters(const IdentityRef& identity,
                                   std::shared_ptr<const dialect::Parameters> parameters) {
-    if (!remembered_any_) remembered_any_ = parameters;
-    remembered_[identity.number] = std::move(parameters);
+    if (!remembered_any_) {
+        remembered_any_ = parameters;
+        remembered_of_ = identity;
+    }
+    remembered_[identity->number] = std::move(parameters);
 }
 
 Cluster::PoolKey Cluster::key_of(const ServerConnection& connection) {
@@ -265,7 +271,8 @@ void Cluster::learn(uint64_t fingerprint) {
 }
 
 void Cluster::write_succeeded() {
-    if (!outage_began_) return;
+    // A late answer of the old primary ends no outage.
+    if (!outage_began_ || !view_.primary) return;
     metrics().failover_completed(world_.now() - *outage_began_);
     log_.info("writes_resumed", {{"cluster", settings().name},
                                  {"outage_ms", (world_.now() - *outage_began_).count() / 1'000'000}});

@@ -72,9 +72,10 @@ public:
 
     IdentityRef intern_identity(dialect::Identity identity);
     std::shared_ptr<const dialect::Parameters> intern_parameters(const dialect::Parameters& parameters);
-    /// What clients are told at login while no server can be asked; nullptr: no server has been seen.
-    std::shared_ptr<const dialect::Parameters> remembered_parameters(const SharedIdentity& identity) const;
-    void remember_parameters(const SharedIdentity& identity,
+    /// What clients are told at login while no server can be asked: what they were told before, or a guess by
+    /// what others were told; nullptr: no server has been seen.
+    std::shared_ptr<const dialect::Parameters> remembered_parameters(const SharedIdentity& identity);
+    void remember_parameters(const IdentityRef& identity,
                              std::shared_ptr<const dialect::Parameters> parameters);
 
     // Server connections and their pool.
@@ -123,7 +124,8 @@ private:
     std::unordered_map<std::string, IdentityRef> identities_;
     std::unordered_map<std::string, std::weak_ptr<const dialect::Parameters>> parameters_;
     std::unordered_map<uint32_t, std::shared_ptr<const dialect::Parameters>> remembered_;
-    std::shared_ptr<const dialect::Parameters> remembered_any_;
+    std::shared_ptr<const dialect::Parameters> remembered_any_;  // those of …
+    IdentityRef remembered_of_;                                  // … this one
     std::map<PoolKey, std::vector<std::unique_ptr<ServerConnection>>> idle_;
     std::unordered_map<ServerConnection*, std::unique_ptr<ServerConnection>> resetting_;
     std::vector<std::unique_ptr<ServerConnection>> dying_;

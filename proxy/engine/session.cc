@@ -68,7 +68,7 @@ void Session::cancel() {
                     out);
             }
             bytes_to_client_ += out.size();
-            link_->write(out);
+            send_client(out);
             wake();
             return;
         }
@@ -131,7 +131,7 @@ void Session::close_with(CloseReason reason, std::string_view code, std::string_
             cluster_.dialect().append_fatal(code, message, out);
         }
         bytes_to_client_ += out.size();
-        link_->write(out);
+        send_client(out);
     }
     close(reason, message);
 }
@@ -145,6 +145,7 @@ void Session::close(CloseReason reason, std::string_view detail) {
     patience_timer_.reset();
     stall_timer_.reset();
     retry_timer_.reset();
+    finish_timer_.reset();
     cluster_.strike(*this);
     cluster_.metrics().client_state_left(client_state_);
     cluster_.metrics().client_closed(reason);

@@ -97,6 +97,8 @@ private:
     void welcome(std::shared_ptr<const dialect::Parameters> parameters);
 
     // session_requests.cc
+    size_t framed_bytes(Bytes bytes);
+    size_t request_bytes(Bytes bytes);
     bool begin_unit(Bytes rest, const dialect::Cut& cut, size_t& used);
     void send_unit(Bytes bytes, Slot slot);
     bool kill_other();
@@ -113,6 +115,7 @@ private:
     void count_statement(const Route& route, const dialect::UnitFacts& facts);
 
     // session_responses.cc
+    void send_client(Bytes bytes);
     void forward(Bytes bytes);
     bool act_on(Slot slot, const dialect::Scan& scan);
     void unit_done(Slot slot);
@@ -128,6 +131,7 @@ private:
     void end_hold(HoldOutcome outcome);
     void hold_expired();
     void watch_stall();
+    bool finishes_on_old_primary();
     void subscribe();
     dialect::FailureText hold_failure() const;
 
@@ -158,6 +162,14 @@ private:
     std::unique_ptr<Link> link_;
     std::shared_ptr<dialect::ClientHandshake> handshake_;  // until the login is complete
     std::unique_ptr<dialect::Conversation> conversation_;  // from then on
+    /// Of a client whose messages come in frames; else null.
+    struct Wrapped {
+        std::unique_ptr<dialect::Framing> framing;
+        ByteBuffer plain;    // decoded, and not all of it consumed
+        size_t decoded = 0;  // bytes of the frames that it came from
+        ByteBuffer out;
+    };
+    std::unique_ptr<Wrapped> wrapped_;
     std::shared_ptr<const dialect::Credential> credential_;
     std::shared_ptr<const dialect::ClientTraits> traits_;
     IdentityRef identity_;
@@ -166,6 +178,7 @@ private:
     std::unique_ptr<Timer> patience_timer_;
     std::unique_ptr<Timer> stall_timer_;  // requests in flight on a primary that does not answer
     std::unique_ptr<Timer> retry_timer_;
+    std::unique_ptr<Timer> finish_timer_;  // the primary was demoted, and its last answer is awaited
     ByteBuffer retained_;                 // of the units in flight, while they can be run again …
     std::vector<size_t> retained_sizes_;  // … and how much of it belongs to each of them
     std::string cancel_secret_;

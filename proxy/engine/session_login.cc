@@ -21,7 +21,7 @@ void Session::greet() {
     login_step(handshake_->start(out));
     if (out.empty()) return;
     bytes_to_client_ += out.size();
-    link_->write(out);
+    send_client(out);
 }
 
 dialect::ClientHandshakeOptions Session::handshake_options() const {
@@ -57,7 +57,7 @@ void Session::log_in_again(Bytes request) {
     const Step step = handshake_->start(out);
     if (!out.empty()) {
         bytes_to_client_ += out.size();
-        link_->write(out);
+        send_client(out);
     }
     login_step(step);
 }
@@ -71,7 +71,7 @@ size_t Session::login_bytes(Bytes bytes) {
         used += progress.consumed;
         if (!out.empty()) {
             bytes_to_client_ += out.size();
-            link_->write(out);
+            send_client(out);
         }
         if (progress.step == Step::start_tls_now) {
             link_->start_tls_as_server(bytes.subspan(used));
@@ -126,7 +126,7 @@ void Session::derive_keys() {
             const Step step = session->handshake_->on_derived(out);
             if (!out.empty()) {
                 session->bytes_to_client_ += out.size();
-                session->link_->write(out);
+                session->send_client(out);
             }
             session->link_->resume(Pause::login);
             session->login_step(step);
@@ -140,7 +140,7 @@ void Session::on_secured() {
     const TlsFacts* facts = link_->tls();
     const Step step =
         handshake_->on_secured(facts->alpn, facts->local_end_point, facts->peer_common_name, out);
-    if (!out.empty()) link_->write(out);
+    if (!out.empty()) send_client(out);
     login_step(step);
 }
 
@@ -171,7 +171,7 @@ void Session::look_up_role() {
                 "role_lookup_failed",
                 {{"cluster", cluster->settings().name}, {"session", id}, {"error", found.error().message}});
         }
-        if (!out.empty()) session->link_->write(out);
+        if (!out.empty()) session->send_client(out);
         session->link_->resume(Pause::login);
         session->login_step(step);
     });
@@ -249,7 +249,7 @@ void Session::first_server_ready(ServerConnection& connection) {
     cluster_.dialect().present_parameters(*parameters,
                                           entrance_.settings.role == config::ListenerRole::replica);
     auto shared = cluster_.intern_parameters(*parameters);
-    cluster_.remember_parameters(*identity_, shared);
+    cluster_.remember_parameters(identity_, shared);
     welcome(std::move(shared));
 }
 
@@ -258,8 +258,11 @@ void Session::first_server_failed(const ConnectFailure& failure) {
     if (failure.result == ServerConnectResult::auth) {
         const auto& refusal = failure.refusal;
         if (refusal.kind == Kind::identity && !refusal.wire.empty()) {
-            bytes_to_client_ += refusal.wire.size();
-            link_->write(refusal.wire);
+            ByteBuffer& out = engine_.out();
+            out.clear();
+            handshake_->append_refusal(refusal.wire, out);
+            bytes_to_client_ += out.size();
+            send_client(out);
             return close(CloseReason::login_refused, refusal.message);
         }
         return close_with(
@@ -304,7 +307,11 @@ void Session::welcome(std::shared_ptr<const dialect::Parameters> parameters) {
     cluster_.stop_waiting(*this);
     phase_ = Phase::ready;
     bytes_to_client_ += out.size();
-    link_->write(out);
+    send_client(out);
+    if (auto framing = traits_ ? cluster_.dialect().framing(*traits_) : nullptr; framing && !wrapped_) {
+        wrapped_ = std::make_unique<Wrapped>();
+        wrapped_->framing = std::move(framing);
+    }
     cluster_.metrics().client_logged_in(now() - accepted_at_);
     set_client_state();
     link_->resume(Pause::login);

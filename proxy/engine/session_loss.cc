@@ -26,6 +26,7 @@ void Session::drop_slot(Slot slot) {
     if (ServerConnection* waiting = connection(dialect::other(slot)); waiting && waiting->link()) {
         waiting->link()->resume(Pause::in_turn);
     }
+    if (slot == primary_slot_) finish_timer_.reset();
     if (slot != primary_slot_ && counted_in_load_) {
         counted_in_load_ = false;
         --cluster_.loads()[load_server_.value - 1];
@@ -129,7 +130,7 @@ void Session::fail_all_units(std::string_view why) {
     moving_ = false;
     if (!link_) return;
     bytes_to_client_ += out.size();
-    link_->write(out);
+    send_client(out);
     set_client_state();
     if (phase_ == Phase::ready) subscribe();
     wake();
@@ -147,7 +148,7 @@ void Session::pad_client() {
     static const std::array<std::byte, 65'536> zeros{};
     while (left > 0) {
         const size_t size = std::min(left, zeros.size());
-        link_->write(Bytes(zeros).first(size));
+        send_client(Bytes(zeros).first(size));
         left -= size;
     }
 }

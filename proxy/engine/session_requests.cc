@@ -15,6 +15,34 @@ using dialect::CutKind;
 size_t Session::on_bytes(Bytes bytes) {
     if (phase_ == Phase::login) return login_bytes(bytes);
     if (phase_ != Phase::ready && phase_ != Phase::held) return 0;
+    return wrapped_ ? framed_bytes(bytes) : request_bytes(bytes);
+}
+
+/// Frames are left with the link until all that was in them is consumed: then it gives them again after a
+/// pause.
+size_t Session::framed_bytes(Bytes bytes) {
+    size_t consumed = 0;
+    while (phase_ != Phase::closing) {
+        Wrapped& wrapped = *wrapped_;
+        const auto taken = wrapped.framing->decode(bytes.subspan(consumed + wrapped.decoded), wrapped.plain);
+        if (!taken) {
+            close_with(CloseReason::protocol_error, "08P01", taken.error().message);
+            return bytes.size();
+        }
+        wrapped.decoded += *taken;
+        const size_t used = wrapped.plain.empty() ? 0 : request_bytes(wrapped.plain);
+        if (phase_ == Phase::closing || !wrapped_) return bytes.size();
+        wrapped.plain.erase(wrapped.plain.begin(), wrapped.plain.begin() + static_cast<std::ptrdiff_t>(used));
+        if (wrapped.plain.empty()) {
+            consumed += std::exchange(wrapped.decoded, 0);
+            if (wrapped.plain.capacity() > limits::batch_collected_bytes_max) wrapped.plain = {};
+        }
+        if ((*taken == 0 && used == 0) || link_->paused()) break;
+    }
+    return consumed;
+}
+
+size_t Session::request_bytes(Bytes bytes) {
     size_t used = 0;
     pending_base_ = bytes.data();
     pending_begin_ = pending_end_ = 0;
@@ -66,7 +94,7 @@ size_t Session::on_bytes(Bytes bytes) {
                 used += cut.size;
                 if (!out.empty()) {
                     bytes_to_client_ += out.size();
-                    link_->write(out);
+                    send_client(out);
                 }
                 set_client_state();
                 if (link_->queued() > limits::write_queue_high_bytes) {
@@ -125,7 +153,7 @@ bool Session::kill_other() {
     conversation_->answer_kill(outcome, out);
     if (phase_ == Phase::closing) return false;
     bytes_to_client_ += out.size();
-    link_->write(out);
+    send_client(out);
     return true;
 }
 
@@ -270,7 +298,7 @@ void Session::refuse(Bytes unit, const dialect::FailureText& text, size_t& used)
     used += conversation_->refuse_unit(unit, text, out);
     bytes_to_client_ += out.size();
     cluster_.metrics().statement_error(text.code.empty() ? "57" : text.code);
-    link_->write(out);
+    send_client(out);
     if (link_->queued() > limits::write_queue_high_bytes) link_->pause(Pause::peer_is_slow);
     set_client_state();
 }
@@ -326,6 +354,10 @@ void Session::count_statement(const Route& route, const dialect::UnitFacts& fact
 
 bool Session::prepare_slot(Slot slot, const Route& route) {
     ServerConnection* existing = connection(slot);
+    if (existing && busy() && finish_timer_ && slot == primary_slot_) {
+        wait_in_turn();
+        return false;
+    }
     if (existing && !busy()) {
         if (route.target == Target::primary) {
             const auto primary = cluster_.view().primary;

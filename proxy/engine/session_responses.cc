@@ -52,10 +52,18 @@ size_t Session::on_server_bytes(ServerConnection& connection, Bytes bytes) {
     return used;
 }
 
+/// Everything that goes to the client goes through here.
+void Session::send_client(Bytes bytes) {
+    if (!wrapped_) return link_->write(bytes);
+    wrapped_->out.clear();
+    wrapped_->framing->encode(bytes, wrapped_->out);
+    link_->write(wrapped_->out);
+}
+
 void Session::forward(Bytes bytes) {
     if (bytes.empty() || !link_) return;
     bytes_to_client_ += bytes.size();
-    link_->write(bytes);
+    send_client(bytes);
     if (link_->queued() > limits::write_queue_high_bytes) {
         for (auto& slot : slots_) {
             if (slot && slot->link()) slot->link()->pause(Pause::peer_is_slow);
@@ -173,6 +181,10 @@ void Session::unit_done(Slot slot) {
         retained_.erase(retained_.begin(),
                         retained_.begin() + static_cast<std::ptrdiff_t>(retained_sizes_.front()));
         retained_sizes_.erase(retained_sizes_.begin());
+    }
+    if (finish_timer_ && !busy() && on_primary) {
+        lose_slot(slot, "the server is not the primary any more");
+        if (phase_ == Phase::closing) return;
     }
     set_client_state();
     if (ServerConnection* waiting = connection(dialect::other(slot)); waiting && waiting->link()) {

@@ -45,7 +45,7 @@ void Session::hold_expired() {
         while (conversation_->units_in_flight() > 0) conversation_->fail_unit(text, out);
         failure_.reset();
         bytes_to_client_ += out.size();
-        link_->write(out);
+        send_client(out);
         wake();
         return;
     }
@@ -141,6 +141,26 @@ void Session::subscribe() {
     }
 }
 
+/// A statement in flight on a primary that was demoted, and says so itself, is answered first: what it carried
+/// out before is on the new primary too, and the rest it refuses. One that is not heard of, or still takes
+/// writes, gets no such credit: what it acknowledged now would be lost.
+bool Session::finishes_on_old_primary() {
+    const ServerConnection* writer = connection(primary_slot_);
+    if (!busy() || moving_ || active_ != primary_slot_ || !writer->ready()) return false;
+    const health::ServerView* server = cluster_.view().find(writer->server());
+    using health::ServerState;
+    const bool is_demoted = server && (server->state == ServerState::up || server->state == ServerState::lagging ||
+                                       server->state == ServerState::broken);
+    if (!is_demoted) return false;
+    if (!finish_timer_) {
+        finish_timer_ = cluster_.world().after(limits::demoted_answer_timeout, [this] {
+            finish_timer_.reset();
+            lose_slot(primary_slot_, "the server is not the primary any more");
+        });
+    }
+    return true;
+}
+
 /// The servers' roles or states have changed.
 void Session::on_view_changed(bool primary_changed) {
     if (phase_ == Phase::closing || phase_ == Phase::login) return;
@@ -153,7 +173,9 @@ void Session::on_view_changed(bool primary_changed) {
         ServerConnection* reader = connection(replica_slot);
         ServerConnection* writer = connection(primary_slot_);
         const bool writer_is_old = writer && writer->server() != *view.primary;
-        if (writer_is_old) lose_slot(primary_slot_, "the server is not the primary any more");
+        if (writer_is_old && !finishes_on_old_primary()) {
+            lose_slot(primary_slot_, "the server is not the primary any more");
+        }
         if (phase_ == Phase::closing) return;
         reader = connection(replica_slot);
         if (reader && reader->server() == *view.primary && !connection(primary_slot_) &&

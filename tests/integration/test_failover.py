@@ -415,6 +415,25 @@ def test_new_clients_log_in_while_no_server_is_there(pair):
         assert rows(client.until_ready()) == [[b"patience"]]
 
 
+def test_new_clients_are_told_their_own_settings_while_no_server_is_there(pair):
+    """Nobody can be asked: what is said is not what another client has asked for itself."""
+    cluster, proxy = pair
+    with Wire(proxy.port) as first:
+        first.log_in("app", PASSWORDS["app"], application_name="first", client_encoding="LATIN1", DateStyle="German")
+    for server in cluster.servers:
+        server.kill9()
+        proxy.wait_state(server, "down")
+    with Wire(proxy.port) as second, Wire(proxy.port) as third:
+        second.log_in("app", PASSWORDS["app"], application_name="second", TimeZone="Asia/Tokyo")
+        assert second.parameters["application_name"] == "second"
+        assert second.parameters["client_encoding"] == "UTF8"
+        assert second.parameters["DateStyle"] == "ISO, MDY"
+        assert second.parameters["TimeZone"] == "Asia/Tokyo"
+        third.log_in("app", PASSWORDS["app"], client_encoding="latin1", options="-c DateStyle=SQL")
+        assert third.parameters["client_encoding"] == "LATIN1"
+        assert third.parameters["DateStyle"].startswith("SQL")
+
+
 def test_waiting_is_bounded_and_ends_in_an_error_not_in_a_drop(make_cluster, start_proxy):
     cluster = make_cluster(standbys=1)
     cluster.execute("CREATE TABLE t (id int, v text); ALTER TABLE t OWNER TO app")

@@ -108,7 +108,7 @@ Run::Run(uint64_t seed, bool trace) : random_(seed), trace_(events_, trace) {
             auto link = std::make_unique<SimLink>(network_, std::move(endpoint));
             SimLink& arrived = *link;
             if (engine::LinkOwner* owner =
-                    engine_->accept(*entrance_, std::move(link), {"client", false, true})) {
+                    engine_->accept(*entrance_, std::move(link), {"client", false, true, {}})) {
                 arrived.adopt(*owner);
             }
         },

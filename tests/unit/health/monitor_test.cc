@@ -227,7 +227,7 @@ TEST_CASE("monitor: while the primary's probe is overdue the others are probed a
     f.loop.run_for(112ms);  // the one that was due at the fast interval
     if (f.prober->pending.contains(2)) f.standby(2, 1);
     f.prober->started.clear();
-    f.loop.run_for(700ms);
+    f.loop.run_for(250ms);
     CHECK(f.prober->started.empty());
 }
 

@@ -141,6 +141,9 @@ public:
                 case dialect::CutKind::more:
                 case dialect::CutKind::patience:
                 case dialect::CutKind::terminate:
+                case dialect::CutKind::wait:
+                case dialect::CutKind::kill:
+                case dialect::CutKind::log_in:
                 case dialect::CutKind::malformed: return cut.kind;
             }
             to_client += as_text(out);

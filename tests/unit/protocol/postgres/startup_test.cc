@@ -30,6 +30,23 @@ TEST_CASE("startup: the last of several values counts; an empty database is none
     CHECK(request->startup.parameters == Parameters{{"a", "second"}, {"b", "x"}});
 }
 
+TEST_CASE("startup: names end where the server's do") {
+    const std::string longest(63, 'n');
+    const auto names = [](const std::string& user, const std::string& database) {
+        ByteBuffer body = raw("user\0");
+        append(body, user);
+        append(body, raw("\0database\0"));
+        append(body, database);
+        append(body, raw("\0\0"));
+        const auto request = read_startup(0x30000, body);
+        REQUIRE(request);
+        return std::pair(request->startup.user, request->startup.database);
+    };
+    CHECK(names(longest, "shop") == std::pair(longest, std::string("shop")));
+    CHECK(names(longest + "x", longest + "\xc3\xa9") == std::pair(longest, longest));
+    CHECK(names(longest + std::string(8'000, 'x'), "") == std::pair(longest, longest));
+}
+
 TEST_CASE("startup: versions that have to be negotiated") {
     struct Case {
         uint32_t version;

@@ -45,6 +45,20 @@ TEST_CASE("normalise: MySQL's quotes and comments") {
     CHECK(comments(Dialect::mysql, "# a\nSELECT 1 /* b */") == " a\n b ");
 }
 
+TEST_CASE("normalise: MySQL's executable comments are text") {
+    const auto mysql = [](std::string_view sql) { return normalise(Dialect::mysql, sql); };
+    CHECK(mysql("SELECT /*!50000 1, A */ FROM t") == "select /*!50000 ?, a */ from t");
+    CHECK(mysql("/*M!100100 INSERT INTO T VALUES ('x') */") == "/*M!100100 insert into t values (?) */");
+    CHECK(mysql("SELECT 1 /*!99999 'open") == "select ? /*!99999 ?");
+    CHECK(mysql("SELECT 1 /*+ hint */ */ 2") == "select ? */ ?");
+    CHECK(mysql("SELECT @Var, @`Var`, @@Mode, \\N, a IN (?, ?)") ==
+          "select @var, @`Var`, @@mode, ?, a in (?)");
+    CHECK(mysql("SELECT 1a, t.1B, 0x1F, 5e") == "select 1a, t.1b, ?, 5e");
+    CHECK(mysql("SELECT 'it''s \\' secret' # c") == "select ?");
+    CHECK(comments(Dialect::mysql, "/*!50000 SELECT /* a */ 1 */ -- b") == " a \n b");
+    CHECK(comments(Dialect::mysql, "SELECT '# no' --no\n# yes\rmore") == " yes\rmore");
+}
+
 TEST_CASE("fingerprint: is the hash of the normalised text") {
     for (const char* sql :
          {"", "SELECT 1", "select  2 -- c", "SELECT a, 'x' FROM t WHERE b IN (1,2,3);", "'open"}) {
@@ -70,6 +84,22 @@ TEST_CASE("prepared_body: the statement after AS") {
     CHECK(prepared_body("PREPARE q") == "");
     CHECK(prepared_body("PREPARE q AS") == "");
     CHECK(prepared_body("") == "");
+}
+
+TEST_CASE("prepared_literal: the value of the text after FROM") {
+    const Context context;
+    CHECK(prepared_literal("PREPARE s FROM 'SELECT 1'", context) == "SELECT 1");
+    CHECK(prepared_literal("PREPARE `s` FROM \"SELECT 'a'\"", context) == "SELECT 'a'");
+    CHECK(prepared_literal("PREPARE s FROM 'SELECT ''a\\'\\n\\%\\\\' ' b'", context) ==
+          "SELECT 'a'\n\\%\\ b");
+    CHECK(prepared_literal("PREPARE s FROM ''", context) == "");
+    CHECK(prepared_literal("PREPARE s FROM @v", context) == std::nullopt);
+    CHECK(prepared_literal("PREPARE s FROM CONCAT('a')", context) == std::nullopt);
+    CHECK(prepared_literal("PREPARE s", context) == std::nullopt);
+    CHECK(prepared_literal("", context) == std::nullopt);
+    Context plain;
+    plain.no_backslash_escapes = true;
+    CHECK(prepared_literal("PREPARE s FROM 'a\\n'", plain) == "a\\n");
 }
 
 TEST_CASE("classification: its words") {

@@ -1,0 +1,1 @@
+/*!40101 SET @a=@@sql_mode, sql_mode='X' */;
