@@ -278,6 +278,7 @@ private:
     uint16_t last_status_ = status::autocommit;
     std::array<char, 6> last_error_code_{};
     size_t padding_ = 0;      // what the client still expects of a long packet whose server is gone
+    bool payload_is_open_ = false;  // likewise: it would have gone on in a further packet
     size_t stream_left_ = 0;  // of a long request whose head was accepted
     uint64_t last_insert_id_ = 0;
     uint32_t last_statement_id_ = 0;  // given to the client
