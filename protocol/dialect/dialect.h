@@ -297,6 +297,8 @@ public:
     /// The client's stream is inside a message (a long one, streamed): nothing else may be sent to it now.
     virtual bool inside_message() const = 0;
     virtual std::optional<bool> says_replica(Slot slot) const = 0;
+    /// Of the unit just done: the server has told that it wrote, whatever it looked like.
+    virtual bool reported_write() const { return false; }
     virtual std::string_view last_error_code() const = 0;  // SQLSTATE of the unit just done; empty: no error
 
     /// Every unit in flight can be sent again elsewhere: reads, and nothing of their rows delivered.
@@ -349,6 +351,8 @@ public:
     virtual void clear_pins() = 0;
     /// Things a server connection does for the client while it sleeps (LISTEN).
     virtual bool has_subscriptions() const = 0;
+    /// A connection to the primary holds state that is yet to be read from it, by synchronise().
+    virtual bool has_unread_state() const { return false; }
     /// What brings `slot` to this session's state; false: it is there already.
     virtual bool synchronise(Slot slot, ByteBuffer& out) = 0;
     /// The same for a slot to which the units in flight are about to be moved (rerun_unit() comes next).

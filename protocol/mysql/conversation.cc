@@ -11,6 +11,11 @@
 namespace holdfast::mysql {
 namespace {
 
+/// What user variables hold, whoever set them (MariaDB's plugin user_variables, on by default).
+constexpr std::string_view user_variables_query =
+    "SELECT VARIABLE_NAME, HEX(VARIABLE_VALUE), VARIABLE_TYPE, CHARACTER_SET_NAME FROM "
+    "information_schema.USER_VARIABLES";
+
 uint64_t number_of(std::string_view text) {
     uint64_t number = 0;
     std::from_chars(text.data(), text.data() + text.size(), number);
@@ -55,6 +60,7 @@ Conversation::Conversation(const dialect::Identity& identity, StatementCache& st
       scratch_(scratch),
       around_(surroundings),
       encoding_is_safe_(is_safe_collation(surroundings.collation)),
+      can_read_variables_(surroundings.is_mariadb),
       wants_multi_statements_((surroundings.client_capabilities & capability::multi_statements) != 0) {}
 
 Conversation::~Conversation() = default;
@@ -207,6 +213,12 @@ bool Conversation::ask_for_state(Slot slot, uint32_t statement_id, ByteBuffer& o
     if (!state.is_replica && !next_transaction_.empty() && !state.has_next_transaction) {
         state.has_next_transaction = true;
         ask(state, own, command::query, next_transaction_, out);
+    }
+    if (!state.is_replica && has_unread_state()) {
+        variables_are_whole_ = true;
+        Sync sync;
+        sync.kind = Sync::Kind::variables;
+        ask(state, std::move(sync), command::query, user_variables_query, out);
     }
     if (Prepared* prepared = statement_id != 0 ? find_prepared(statement_id) : nullptr;
         prepared && !is_present(*prepared, slot) && !prepared->statement->too_long &&

@@ -89,6 +89,7 @@ public:
     bool rows_delivered() const override { return !units_.empty() && units_.at(0).rows_delivered; }
     bool inside_message() const override;
     std::optional<bool> says_replica(Slot slot) const override;
+    bool reported_write() const override { return reported_write_; }
     std::string_view last_error_code() const override { return last_error_code_.data(); }
 
     void slot_opened(Slot slot, bool is_replica) override;
@@ -106,6 +107,7 @@ public:
     const dialect::Pins& pins() const override { return pins_; }
     void clear_pins() override;
     bool has_subscriptions() const override { return false; }
+    bool has_unread_state() const override { return pins_.variables && can_read_variables_; }
     bool synchronise(Slot slot, ByteBuffer& out) override;
     bool synchronise_for_rerun(Slot slot, ByteBuffer& out) override;
     void forget_unsynchronisable() override;
@@ -141,7 +143,7 @@ private:
     };
     /// A command of the proxy's own that brings a connection to the session's state.
     struct Sync {
-        enum class Kind : uint8_t { entry, prepare, own } kind = Kind::own;
+        enum class Kind : uint8_t { entry, prepare, variables, own } kind = Kind::own;
         Reply reply;
         uint64_t version = 0;       // entry: of the log
         uint32_t statement_id = 0;  // prepare: the client's
@@ -219,7 +221,9 @@ private:
     // conversation_responses.cc
     struct Packet;
     enum class Verdict : uint8_t { forward, drop, stop };
-    void take_sync(Slot slot, PacketRole role, Bytes payload, dialect::Scan& scan);
+    void take_sync(Slot slot, PacketRole role, Bytes payload, bool is_whole, dialect::Scan& scan);
+    void take_variables(PacketRole role, Bytes payload, bool is_whole);
+    bool take_variable_row(Bytes payload);
     Verdict take_unit(Slot slot, PacketRole role, const Packet& packet, dialect::Scan& scan, ByteBuffer& made,
                       size_t at);
     Verdict take_error(Slot slot, const Packet& packet, dialect::Scan& scan, ByteBuffer& made, size_t at);
@@ -273,13 +277,16 @@ private:
     bool wants_read_only_ = false;
     bool wants_multi_statements_ = false;
     bool schema_changed_ = false;
+    bool reported_write_ = false;      // by the unit under way, or the one just done
+    bool can_read_variables_ = true;   // the server shows what user variables hold
+    bool variables_are_whole_ = true;  // all that the answer under way showed could be read
     bool option_wanted_ = false;       // of the COM_SET_OPTION in flight: multi-statements
     bool answer_is_complete_ = false;  // of the unit that was refused: its error was its end
     uint16_t last_status_ = status::autocommit;
     std::array<char, 6> last_error_code_{};
-    size_t padding_ = 0;      // what the client still expects of a long packet whose server is gone
+    size_t padding_ = 0;            // what the client still expects of a long packet whose server is gone
     bool payload_is_open_ = false;  // likewise: it would have gone on in a further packet
-    size_t stream_left_ = 0;  // of a long request whose head was accepted
+    size_t stream_left_ = 0;        // of a long request whose head was accepted
     uint64_t last_insert_id_ = 0;
     uint32_t last_statement_id_ = 0;  // given to the client
     uint32_t last_prepared_ = 0;      // answered without an error

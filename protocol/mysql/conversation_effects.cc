@@ -1,6 +1,7 @@
 // What statements leave behind in the session: from the classifier, and from what servers report.
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <utility>
 
 #include "protocol/mysql/conversation.h"
@@ -209,6 +210,8 @@ void Conversation::take_session_state(Slot slot, Unit& unit, const OkPacket& ok)
         } else if (entry->is(SessionState::system_variable)) {
             is_explained = true;
             if (!entry->is_null) take_variable(slot, entry->name, entry->value, unit);
+        } else if (entry->is(SessionState::gtids)) {
+            reported_write_ = true;
         } else if (entry->is(SessionState::state_change)) {
             has_changed = true;
         }
@@ -221,6 +224,7 @@ void Conversation::take_session_state(Slot slot, Unit& unit, const OkPacket& ok)
 }
 
 void Conversation::take_variable(Slot slot, std::string_view name, std::string_view value, const Unit& unit) {
+    if (name == "last_gtid") reported_write_ = true;
     if (unit.trackers_lie) return;
     if (name == "sql_mode") {
         ansi_quotes_ = value.find("ANSI") != std::string_view::npos;
@@ -247,6 +251,53 @@ void Conversation::take_variable(Slot slot, std::string_view name, std::string_v
     }
     const std::string text = is_number(value) ? std::string(value) : quoted(value, '\'');
     log().record_now({EffectKind::set, std::string(name), "SET SESSION " + std::string(name) + "=" + text});
+}
+
+/// The answer to what user variables hold: from then on they are state that can be replayed.
+void Conversation::take_variables(PacketRole role, Bytes payload, bool is_whole) {
+    if (role == PacketRole::row && !(is_whole && take_variable_row(payload))) variables_are_whole_ = false;
+    if (role == PacketRole::end_of_rows && variables_are_whole_) pins_.variables = false;
+    // What can't be read now can't be read later: the session stays where it is.
+    if (role == PacketRole::end_of_rows && !variables_are_whole_) can_read_variables_ = false;
+}
+
+/// One variable: name, value in hexadecimal, type, character set. False: it can't be replayed.
+bool Conversation::take_variable_row(Bytes payload) {
+    PacketReader reader(payload);
+    const std::string_view name = reader.lenenc_text();
+    const bool is_null = reader.take_null();
+    const std::string_view hex = is_null ? std::string_view() : reader.lenenc_text();
+    const std::string_view type = reader.lenenc_text();
+    const std::string_view charset = reader.take_null() ? std::string_view() : reader.lenenc_text();
+    if (reader.failed() || hex.size() % 2 != 0) return false;
+    std::string value;
+    if (is_null) {
+        value = "NULL";
+    } else if (type == "VARCHAR") {
+        if (charset == "binary" || charset.empty()) return false;  // shown with loss
+        value = hex.empty() ? "_utf8mb4 ''" : "_utf8mb4 0x" + std::string(hex);
+        if (charset != "utf8mb4") value = "CONVERT(" + value + " USING " + std::string(charset) + ")";
+    } else {
+        for (size_t i = 0; i + 1 < hex.size(); i += 2) {
+            unsigned byte = 0;
+            std::from_chars(hex.data() + i, hex.data() + i + 2, byte, 16);
+            const auto c = static_cast<char>(byte);
+            const bool fits =
+                (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E';
+            if (!fits) return false;
+            value += c;
+        }
+        if (value.empty()) return false;
+    }
+    std::string key(name);
+    std::transform(key.begin(), key.end(), key.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
+    std::string replay = "SET @" + quoted(name, '`') + " = " + value;
+    for (const auto& entry : log().entries()) {
+        if (entry.key == "variable:" + key && entry.replay == replay) return true;
+    }
+    log().record_now({EffectKind::user_variable, std::move(key), std::move(replay)});
+    return true;
 }
 
 /// COM_RESET_CONNECTION has brought this connection back to its beginnings; the other one follows.

@@ -559,6 +559,7 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
     }
     if (command == command::set_option)
         option_wanted_ = in.size() > packet_header_bytes + 1 && in[packet_header_bytes + 1] == std::byte{0};
+    if (units_.empty()) reported_write_ = false;
     Unit& unit = units_.push({});
     unit.command = command;
     unit.reply = Reply(reply_kind(command), state.capabilities);

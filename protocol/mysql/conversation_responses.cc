@@ -136,7 +136,7 @@ Scan Conversation::scan(Slot slot, Bytes in) {
         state.body_left = length - there;
         state.body_is_dropped = true;
         if (is_sync) {
-            take_sync(slot, role, packet.payload(), scan);
+            take_sync(slot, role, packet.payload(), whole, scan);
         } else if (take_unit(slot, role, packet, scan, made, at) == Verdict::forward) {
             state.body_is_dropped = false;
         }
@@ -163,7 +163,7 @@ void Conversation::note_error_code(std::string_view code) {
 }
 
 /// The answer to a command of the proxy's own.
-void Conversation::take_sync(Slot slot, PacketRole role, Bytes payload, Scan& scan) {
+void Conversation::take_sync(Slot slot, PacketRole role, Bytes payload, bool is_whole, Scan& scan) {
     SlotState& state = slots_[index(slot)];
     Sync& sync = state.syncs.front();
     Prepared* prepared = sync.kind == Sync::Kind::prepare ? find_prepared(sync.statement_id) : nullptr;
@@ -176,7 +176,9 @@ void Conversation::take_sync(Slot slot, PacketRole role, Bytes payload, Scan& sc
             scan.event = ScanEvent::dying;
             return;
         }
-        if (prepared && !state.is_replica) {
+        if (sync.kind == Sync::Kind::variables) {
+            can_read_variables_ = false;  // the plugin is not there: the pin stays
+        } else if (prepared && !state.is_replica) {
             prepared->error = as_text(payload);  // the client's to see, when it runs the statement
         } else {
             detail_ = err ? err->message : std::string_view("an error that can't be read");
@@ -191,7 +193,10 @@ void Conversation::take_sync(Slot slot, PacketRole role, Bytes payload, Scan& sc
     } else if (role == PacketRole::prepared) {
         state.closes.push_back(sync.reply.statement_id());  // the client has closed it meanwhile
     }
+    if (sync.kind == Sync::Kind::variables) take_variables(role, payload, is_whole);
     if (!sync.reply.done()) return;
+    // What was read from this connection is on it already.
+    if (sync.kind == Sync::Kind::variables && log_) state.sync_target = log_->version();
     state.syncs.pop();
     if (!state.syncs.empty()) return;
     state.syncs.trim();
@@ -339,6 +344,17 @@ Conversation::Verdict Conversation::take_error(Slot slot, const Packet& packet, 
     }
     if (is_read_only_refusal(*err) && corrects_ && !wants_read_only_) {
         if (state.is_replica) {
+            if (transaction_ != Transaction::idle && err->number == 1290) {
+                // A read-only transaction that lives on a replica: the error that it gives anywhere.
+                unit.had_error = unit.rows_delivered = true;
+                note_error_code("25006");
+                unit.next_sequence =
+                    append_err(made, static_cast<uint8_t>(packet.sequence() + unit.shift), 1792, "25006",
+                               "Cannot execute statement in a READ ONLY transaction");
+                finish_unit(slot);
+                scan.event = ScanEvent::unit_done;
+                return Verdict::forward;
+            }
             if (transaction_ == Transaction::idle && rerunnable()) {
                 answer_is_complete_ = true;
                 scan.event = ScanEvent::refused;

@@ -245,7 +245,8 @@ bool Session::begin_unit(Bytes unit, const Cut& cut, size_t& used) {
     }
     if (slot != active_) flush_requests();
     active_ = slot;
-    wrote_ = wrote_ || facts.may_write || conversation_->transaction() != Transaction::idle;
+    wrote_ = wrote_ || facts.may_write || conversation_->transaction() != Transaction::idle ||
+             route.reason == RouteReason::learned;
     count_statement(route, facts);
     if (retained_whole_) retained_sizes_.push_back(0);
     send_unit(unit, slot);

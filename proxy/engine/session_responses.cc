@@ -115,6 +115,7 @@ bool Session::act_on(Slot slot, const Scan& scan) {
             if (slot == primary_slot_) return refused_by_primary();
             cluster_.metrics().corrected(from.server());
             learn_ = true;
+            wrote_ = true;  // it will, on the primary
             move_units(slot, true);
             return connection(slot) == &from;
         case ScanEvent::conflict: move_units(slot, true); return connection(slot) == &from;
@@ -164,7 +165,7 @@ void Session::unit_done(Slot slot) {
     cluster_.metrics().statement_done(on_primary ? Target::primary : Target::replica, at - unit_began_at_);
     const std::string_view code = conversation_->last_error_code();
     if (!code.empty()) cluster_.metrics().statement_error(code);
-    if (on_primary && wrote_) {
+    if (on_primary && (wrote_ || conversation_->reported_write())) {
         last_write_at_ = at;
         if (code.empty()) cluster_.write_succeeded();
     }
@@ -190,7 +191,7 @@ void Session::unit_done(Slot slot) {
     if (ServerConnection* waiting = connection(dialect::other(slot)); waiting && waiting->link()) {
         waiting->link()->resume(Pause::in_turn);
     }
-    if (!busy() && !connection(primary_slot_)) subscribe();
+    if (!busy() && (!connection(primary_slot_) || conversation_->has_unread_state())) subscribe();
     if (engine_.shutting_down() && is_idle()) {
         return close_with(CloseReason::shutdown, "57P01",
                           "terminating connection: the proxy is shutting down");

@@ -122,7 +122,8 @@ void Session::watch_stall() {
 /// Notifications that the client subscribed to do not wait for its next statement: the connection to the
 /// primary is opened, and brought up to date, as soon as there is one.
 void Session::subscribe() {
-    if (!conversation_->has_subscriptions() || busy() || moving_ || !cluster_.view().primary ||
+    const bool is_needed = conversation_->has_subscriptions() || conversation_->has_unread_state();
+    if (!is_needed || busy() || moving_ || !cluster_.view().primary ||
         conversation_->transaction() != Transaction::idle) {
         return;
     }
