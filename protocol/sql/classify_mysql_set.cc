@@ -163,7 +163,19 @@ std::optional<std::string> Classifier::take_variable_name() {
 void Classifier::set_names() {
     const uint32_t begin = current_.begin;
     const bool in_executable_comment = current_.in_executable_comment;
-    while (!at_item_end()) scan_token();
+    const auto take_charset = [&] {
+        const bool is_there = current_.kind == TokenKind::word || current_.kind == TokenKind::string ||
+                              current_.kind == TokenKind::quoted;
+        if (is_there) advance();
+        return is_there;
+    };
+    // NAMES or CHARSET, or CHARACTER SET
+    const bool is_two_words = is_text("character");
+    advance();
+    if (is_two_words && !skip_word(Keyword::set)) return unparsed();
+    if (!take_charset()) return unparsed();
+    if (skip_text("collate") && !take_charset()) return unparsed();
+    if (!at_item_end()) return unparsed();
     changes_reading_ = true;
     effect(EffectKind::set, "names", "SET " + replay_text(begin, previous_.end, in_executable_comment));
 }

@@ -55,6 +55,14 @@ TEST_CASE("MySQL routing row 23: character sets") {
                   "SET NAMES utf8\nSET SESSION autocommit = 1"}});
 }
 
+TEST_CASE("MySQL routing row 23: what no server takes for a character set") {
+    for (const char* sql :
+         {"SET NAMES", "SET NAMES a b", "SET NAMES a @x:=1", "SET CHARACTER a", "SET NAMES a COLLATE"}) {
+        CHECK(route(sql) == "primary unparsed");
+        CHECK(effects(sql).empty());
+    }
+}
+
 TEST_CASE("MySQL routing row 24: session variables") {
     check_state({{"SET sql_mode = 'ANSI'", "set sql_mode", "SET SESSION sql_mode = 'ANSI'"},
                  {"SET SESSION Sql_Mode=\"A,B\"", "set sql_mode", "SET SESSION sql_mode = 'A,B'"},
