@@ -12,12 +12,13 @@ import sys
 import tempfile
 
 import contenders
+import mariadb
 import measure
 import processes
 import report
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-GROUPS = ("pgbench", "connect", "copy", "tls", "syscalls", "idle")
+GROUPS = ("pgbench", "connect", "copy", "tls", "syscalls", "idle", "sysbench")
 BACKEND_BYTES = 3_000_000  # of an idle PostgreSQL backend, generously
 
 INTRODUCTION = """# What Holdfast costs
@@ -29,6 +30,8 @@ are medians over the rounds, a ratio is the median of the rounds' ratios.
 - CPU: the proxy's own time on the processor (`/proc/PID/task/*/schedstat`, all threads) per transaction, per
   connection, or per megabyte. It is the steady figure; rates and latencies belong to the whole chain on one core.
 - relay: `bench/relay.cc`, a bare epoll byte copier, the floor. In the TLS workloads it runs without TLS.
+- sysbench's workloads run against MariaDB; their figures are per statement (CPU, rate, system calls), their
+  latencies per event: a statement in point-select, else a whole transaction.
 - HAProxy: `mode tcp`, one thread. PgBouncer: `pool_mode = session`. TLS ends at the proxy, the server has none.
 - Memory: anonymous and shared-memory PSS of the proxy, from its 20th client to its last, divided by the clients
   between; each client has logged in and run one statement, so that it has its server connection. File pages are
@@ -73,14 +76,16 @@ def available_bytes():
     return 0
 
 
-def machine(options, people, rounds):
+def machine(options, cast, rounds):
     with open("/proc/cpuinfo") as file:
         model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())
     return {
         "date": datetime.date.today().isoformat(),
         "CPU": f"{model}, {os.cpu_count()} cores, everything on core {options.core}",
         "kernel": platform.release(),
-        "versions": ", ".join(f"{person.name} {person.version()}" for person in people),
+        "versions": ", ".join(dict.fromkeys(
+            f"{person.server.service if person.name == 'direct' else person.name} {person.version()}"
+            for people in cast.values() for person in people)),
         "rounds": f"{rounds}{', quick' if options.quick else ''}",
         "load before": f"{os.getloadavg()[0]:.2f}",
     }
@@ -134,10 +139,10 @@ def wanted(workloads, only):
     return [workload for workload in workloads if workload.key in names or workload.group in names]
 
 
-def start_contenders(stage, server, options, failures):
+def start_contenders(stage, server, kinds, options, failures):
     people = []
-    names = options.contenders.split(",") if options.contenders else [kind.name for kind in contenders.ALL]
-    for kind in contenders.ALL:
+    names = options.contenders.split(",") if options.contenders else [kind.name for kind in kinds]
+    for kind in kinds:
         if kind.name not in names:
             continue
         person = kind(stage, server)
@@ -145,9 +150,23 @@ def start_contenders(stage, server, options, failures):
             person.start()
             people.append(person)
         except (RuntimeError, OSError) as error:
-            failures.append(f"{kind.name}: not there ({' '.join(str(error).split())[:300]})")
+            failures.append(f"{kind.name} before {server.service}: not there ({' '.join(str(error).split())[:300]})")
             say(failures[-1])
     return people
+
+
+def start_cast(stage, workloads, idle_many, options, failures):
+    """The contenders by protocol; only the servers that a workload asks for are started."""
+    cast = {}
+    for protocol in dict.fromkeys(workload.protocol for workload in workloads):
+        if protocol == "mysql":
+            server, kinds = mariadb.Server(stage), mariadb.ALL
+        else:
+            server, kinds = contenders.Server(stage, max(1000, idle_many) + 200), contenders.ALL
+        say(f"starting {server.service} and the contenders")
+        server.start()
+        cast[protocol] = start_contenders(stage, server, kinds, options, failures)
+    return cast
 
 
 def run(options, folder):
@@ -162,32 +181,30 @@ def run(options, folder):
         failures.append("idle-5000: too little memory for 5,000 PostgreSQL backends")
         idle_many = 0
     rounds = options.rounds
-    workloads = wanted(measure.plan(options.quick, idle_many), options.only)
+    workloads = wanted(measure.plan(options.quick, idle_many) + mariadb.plan(options.quick), options.only)
 
-    say("starting PostgreSQL and the contenders")
     stage.make_certificate()
-    server = contenders.Server(stage, max(1000, idle_many) + 200)
-    server.start()
-    people = start_contenders(stage, server, options, failures)
-    facts = machine(options, people, rounds)
+    cast = start_cast(stage, workloads, idle_many, options, failures)
+    facts = machine(options, cast, rounds)
     samples = []
     for workload in workloads:
         say(workload.text)
-        samples += run_workload(stage, workload, people, rounds, failures)
+        samples += run_workload(stage, workload, cast[workload.protocol], rounds, failures)
     summary = report.summarise(samples)
     text = report.markdown(summary, workloads, facts, failures)
     print(text)
-    write(options, facts, summary, samples, failures, text, [person.name for person in people])
+    complete = all("holdfast" in [person.name for person in people] for people in cast.values())
+    write(options, facts, summary, samples, failures, text, complete)
 
 
-def write(options, facts, summary, samples, failures, text, names):
+def write(options, facts, summary, samples, failures, text, complete):
     os.makedirs(os.path.dirname(os.path.abspath(options.json)), exist_ok=True)
     with open(options.json, "w") as file:
         keys = ("workload", "contender", "round", "figures")
         json.dump({"machine": facts, "results": summary, "samples": [dict(zip(keys, s)) for s in samples],
                    "not_measured": failures}, file, indent=1)  # fmt: skip
     if options.write:
-        if "holdfast" not in names or options.only or options.contenders:
+        if not complete or options.only or options.contenders:
             say("bench/RESULTS.md is written only by a run of everything, with Holdfast in it")
             sys.exit(1)
         with open(os.path.join(ROOT, "bench/RESULTS.md"), "w") as file:

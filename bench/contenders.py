@@ -41,6 +41,11 @@ class Stage:
         if self.unprivileged:
             shutil.chown(self.path(name), "postgres", "postgres")
 
+    def make_folder(self, name, owner):
+        os.mkdir(self.path(name), 0o700)
+        if self.unprivileged:
+            shutil.chown(self.path(name), owner, owner)
+
     def free_port(self):
         while True:
             self._next_port += 1
@@ -62,7 +67,7 @@ class Stage:
         self.give("tls.crt")
 
 
-def await_service(name, port, process, seconds):
+def await_service(name, server, port, process, seconds):
     """Until a client can log in and run a statement through `port`."""
     deadline = time.monotonic() + seconds
     last = None
@@ -70,8 +75,7 @@ def await_service(name, port, process, seconds):
         if process.poll() is not None:
             raise RuntimeError(f"{name} ended with {process.returncode}")
         try:
-            with client.connect(port) as sock:
-                client.query(sock, "select 1")
+            server.try_login(port)
             return
         except (OSError, RuntimeError) as error:
             last = error
@@ -82,6 +86,8 @@ def await_service(name, port, process, seconds):
 class Server:
     """A private PostgreSQL, tuned to be as cheap as it can be."""
 
+    service = "PostgreSQL"
+
     def __init__(self, stage, connections_max):
         self.stage = stage
         self.connections_max = connections_max
@@ -91,8 +97,7 @@ class Server:
 
     def start(self):
         data = self.stage.path("data")
-        os.mkdir(data, 0o700)
-        self.stage.give("data")
+        self.stage.make_folder("data", "postgres")
         subprocess.run(
             [f"{self.binaries}/initdb", "-D", data, "-U", "bench", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"],
             check=True, stdout=subprocess.DEVNULL, cwd="/", **self.stage.unprivileged)  # fmt: skip
@@ -142,6 +147,11 @@ class Server:
             check=True, capture_output=True, text=True)  # fmt: skip
         return done.stdout.strip()
 
+    def try_login(self, port):
+        """One statement through `port`; raises OSError or RuntimeError when it does not work."""
+        with client.connect(port) as sock:
+            client.query(sock, "select 1")
+
     def await_quiet(self):
         """Until the backends of clients that left are gone, but for those that other proxies keep in reserve."""
         deadline = time.monotonic() + 120
@@ -156,6 +166,7 @@ class Direct:
     speaks_tls = False
 
     def __init__(self, stage, server):
+        self.server = server
         self.port = self.scram_port = server.port
 
     def version(self):
@@ -187,10 +198,10 @@ class Proxy:
         return self.process.pid
 
     def start(self):
-        log = self.stage.path(f"{self.name}.log")
+        log = self.stage.path(f"{self.name}-{self.server.service}.log")
         self.process = processes.start(processes.pinned(self.stage.core, self.command()), log=log, cwd="/")
         try:
-            await_service(self.name, self.port, self.process, 20)
+            await_service(self.name, self.server, self.port, self.process, 20)
         except RuntimeError as error:
             self.stop()
             with open(log) as file:
@@ -219,7 +230,7 @@ class HAProxy(Proxy):
         return subprocess.run(["haproxy", "-v"], capture_output=True, text=True).stdout.split()[2]
 
     def command(self):
-        config = self.stage.write("haproxy.cfg", f"""
+        config = self.stage.write(f"haproxy-{self.server.service}.cfg", f"""
 global
     nbthread 1
     maxconn {CLIENTS_MAX}
@@ -228,9 +239,9 @@ defaults
     timeout connect 5s
     timeout client 1h
     timeout server 1h
-listen postgres
+listen databases
     bind 127.0.0.1:{self.port}
-    server pg1 127.0.0.1:{self.server.port}
+    server server1 127.0.0.1:{self.server.port}
 """)  # fmt: skip
         return ["haproxy", "-db", "-f", config]
 
@@ -285,13 +296,18 @@ class Holdfast(Proxy):
         return done.stdout.strip().split()[-1] if done.stdout.strip() else "?"
 
     def command(self):
-        tls = f'{{ mode = "prefer", cert = "{self.stage.path("tls.crt")}", key = "{self.stage.path("tls.key")}" }}'
-        config = self.stage.write("holdfast.toml", f"""
+        config = self.stage.write(f"{self.server.service}.toml", f"""
 [proxy]
 log_level = "warn"
 max_clients = {CLIENTS_MAX}
 [admin]
 listen = "127.0.0.1:{self.admin_port}"
+{self.cluster()}""")  # fmt: skip
+        return [f"{self.stage.build}/holdfast", "run", "--config", config]
+
+    def cluster(self):
+        tls = f'{{ mode = "prefer", cert = "{self.stage.path("tls.crt")}", key = "{self.stage.path("tls.key")}" }}'
+        return f"""
 [cluster.bench]
 protocol = "postgres"
 service = {{ user = "holdfast", password = "{SCRAM_PASSWORD}" }}
@@ -308,8 +324,7 @@ tls = {tls}
 [cluster.bench.pool]
 mode = "session"
 max_connections = {CLIENTS_MAX}
-""")  # fmt: skip
-        return [f"{self.stage.build}/holdfast", "run", "--config", config]
+"""
 
 
 ALL = [Direct, Relay, HAProxy, PgBouncer, Holdfast]

@@ -6,27 +6,15 @@ mb_per_s, cpu_us_per_mb, bytes_per_client, idle_cpu_us_per_s, calls. CPU and mem
 
 import glob
 import os
-import re
-import signal
 import subprocess
 import time
 
 import contenders
 import processes
+from workload import Workload, traced
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SETTLE_SECONDS = 0.6  # from pgbench's start until all of its clients are logged in and in their stride
-
-
-class Workload:
-    def __init__(self, key, group, text, measure, tls=False, only_proxies=False, rounds=None):
-        self.key = key
-        self.group = group
-        self.text = text
-        self.measure = measure
-        self.tls = tls  # contenders without TLS are left out, except the relay, which runs without as the floor
-        self.only_proxies = only_proxies
-        self.rounds = rounds  # None: as the run says
 
 
 def _environment(tls):
@@ -176,25 +164,12 @@ def idle(count):
 
 
 def system_calls(mode, clients, transactions_each):
-    def measure(stage, contender, tls):
-        out = stage.path("strace.txt")
-        tracer = processes.start(["strace", "-c", "-f", "-o", out, "-p", str(contender.pid())],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # fmt: skip
-        while not processes.is_traced(contender.pid()):
-            if tracer.poll() is not None:
-                raise RuntimeError(f"strace: {tracer.stderr.read()}")
-            time.sleep(0.02)
+    def load(stage, contender):
         arguments = ["-M", mode, "-c", str(clients), "-t", str(transactions_each)]
-        try:
-            _finish(_pgbench(stage, contender.port, "bench", tls, arguments), "pgbench")
-        finally:
-            processes.end(tracer, signal.SIGINT)
-        with open(out) as file:
-            rows = [re.match(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s.*?(\w+)$", line) for line in file]
-        calls = sum(int(row.group(1)) for row in rows if row and row.group(2) != "total")
-        return {"calls": calls / (clients * transactions_each)}
+        _finish(_pgbench(stage, contender.port, "bench", False, arguments), "pgbench")
+        return clients * transactions_each
 
-    return measure
+    return traced(load)
 
 
 def plan(quick, idle_many):

@@ -11,6 +11,8 @@ TARGETS = [
     *[(f"{mode}-{clients}", reference, most)
       for mode in ("simple", "extended") for clients in (1, 8, 32)
       for reference, most in (("relay", 1.6), ("pgbouncer", 0.8))],
+    *[(f"{script}-{mode}-{clients}", "haproxy", 1.3)
+      for script in ("point-select", "read-only", "read-write") for mode in ("text", "prepared") for clients in (1, 8, 32)],
     ("copy-out", "relay", 1.4),
     ("calls-simple-1", None, 6.5),
     ("idle-1000", None, 2.2 * 1024),

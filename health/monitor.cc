@@ -10,6 +10,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
+/// While there is no primary, servers are asked this many times in the fast interval.
+constexpr int awaited_share = 4;
 /// Hints may come by the thousand; each causes probes at once, but not more often than this.
 constexpr Duration probe_spacing_min = 2ms;
 /// Probes of several proxies and clusters drift apart instead of meeting at the same instant.
@@ -175,7 +177,11 @@ void Monitor::finish(Target& target, const Observation& observation) {
 
 void Monitor::schedule(Target& target) {
     const bool is_urgent = topology_.in_doubt() || is_primary_late();
-    const Duration interval = jittered(is_urgent ? settings_.fast : settings_.interval);
+    Duration interval = is_urgent ? settings_.fast : settings_.interval;
+    // Clients are waiting, and the promoted server will not say so by itself.
+    const bool is_awaited = !topology_.view().primary && topology_.first_round_done();
+    if (is_awaited) interval = std::min(interval, Duration(settings_.fast) / awaited_share);
+    interval = jittered(interval);
     const Duration since = loop_.now() - target.started_at;
     target.next =
         loop_.after(std::max(interval - since, probe_spacing_min), [this, &target] { probe(target); });

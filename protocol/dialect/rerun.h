@@ -12,7 +12,7 @@ inline bool is_harmless(const sql::Statement& statement) {
         case sql::Control::begin_read_only: break;
         default: return false;
     }
-    if (statement.destination != sql::Destination::primary) return true;
+    if (statement.destination != sql::Destination::primary || statement.is_hinted_read) return true;
     switch (statement.reason) {
         case sql::Reason::begin:
         case sql::Reason::serializable:

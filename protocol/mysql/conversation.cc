@@ -118,8 +118,7 @@ void Conversation::slot_lost(Slot slot) {
     SlotState& state = slots_[index(slot)];
     if (slot == active_) {
         padding_ = state.body_is_dropped ? 0 : state.body_left;
-        // How the payload would have gone on, nobody knows.
-        if (state.continues && !state.body_is_dropped) padding_ = SIZE_MAX;
+        payload_is_open_ = state.continues && !state.body_is_dropped;
     }
     const uint32_t generation = state.generation + 1;
     state = {};

@@ -20,6 +20,10 @@ using dialect::Slot;
 using dialect::slot_count;
 using dialect::Transaction;
 
+/// What MariaDB and MySQL report of a session to a client with SESSION_TRACK that has set nothing.
+inline constexpr std::string_view default_tracked_variables =
+    "autocommit,character_set_client,character_set_connection,character_set_results,time_zone";
+
 /// What the request side found in one look at the client's bytes, and a buffer for rewritten answers. One for
 /// all sessions of a dialect: it is only valid between a cut() and the accept() or refuse_unit() that follows
 /// it at once; `answer` between a scan() and the next one.
@@ -163,6 +167,16 @@ private:
         Ring<Sync> syncs;
         std::vector<uint32_t> closes;  // statement ids that the client has closed
     };
+    /// What a client with SESSION_TRACK has asked to be told of.
+    struct TrackingWishes {
+        std::string variables{default_tracked_variables};  // names with commas between them, or *
+        bool schema = true;
+        bool state_change = false;
+        bool transaction_state = false;
+        bool transaction_characteristics = false;
+        bool gtids = false;
+        bool wants(const SessionStateEntry& entry) const;
+    };
     struct Deferred {
         uint16_t number;
         std::string sqlstate;
@@ -221,6 +235,7 @@ private:
     void take_variable(Slot slot, std::string_view name, std::string_view value, const Unit& unit);
     void statement_done(Slot slot, Unit& unit);
     void apply_effect(Slot slot, const sql::Effect& effect);
+    void wish(const sql::Effect& effect);
     void session_was_reset(Slot slot);
 
     // conversation_rewriting.cc
@@ -263,6 +278,7 @@ private:
     uint16_t last_status_ = status::autocommit;
     std::array<char, 6> last_error_code_{};
     size_t padding_ = 0;      // what the client still expects of a long packet whose server is gone
+    bool payload_is_open_ = false;  // likewise: it would have gone on in a further packet
     size_t stream_left_ = 0;  // of a long request whose head was accepted
     uint64_t last_insert_id_ = 0;
     uint32_t last_statement_id_ = 0;  // given to the client
@@ -273,6 +289,7 @@ private:
     std::unique_ptr<std::unordered_map<std::string, StatementRef>> texts_;  // of SQL-level PREPAREs
     std::unique_ptr<dialect::SessionLog> log_;
     std::unique_ptr<dialect::FailureText> lost_;  // a transaction: told at the next request
+    std::unique_ptr<TrackingWishes> wishes_;      // null: what servers report by default
     std::unique_ptr<Deferred> deferred_;          // told when the request has come to its end
     static constexpr uint8_t refusals_max = 3;
     std::string next_transaction_;  // SET TRANSACTION …, until a transaction begins

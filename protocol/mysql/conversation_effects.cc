@@ -132,7 +132,10 @@ void Conversation::apply_effect(Slot slot, const sql::Effect& effect) {
             next_transaction_ = effect.replay;
             state.has_next_transaction = true;
             return;
-        case EffectKind::tracking: state.needs_tracking = true; return;
+        case EffectKind::tracking:
+            state.needs_tracking = true;  // the proxy's own wishes were overwritten
+            wish(effect);
+            return;
         case EffectKind::prepare: {
             if (effect.replay.empty()) {
                 pins_.variables = true;  // its text is a user variable's
@@ -163,6 +166,31 @@ void Conversation::apply_effect(Slot slot, const sql::Effect& effect) {
         case EffectKind::cursor:
         case EffectKind::cursor_close:
         case EffectKind::cursor_close_all: return;
+    }
+}
+
+/// The client's own SET session_track_…: what it wants to be told from now on.
+void Conversation::wish(const sql::Effect& effect) {
+    if (!wishes_) wishes_ = std::make_unique<TrackingWishes>();
+    const size_t equals = effect.replay.find('=');
+    if (equals == std::string::npos) return;
+    std::string value = effect.replay.substr(equals + 1);
+    std::erase_if(value, [](char c) { return c == ' ' || c == '\'' || c == '"'; });
+    std::transform(value.begin(), value.end(), value.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
+    const bool is_on = value == "1" || value == "on" || value == "true" || value == "default";
+    if (effect.key == "session_track_system_variables") {
+        wishes_->variables = value == "default" ? std::string(default_tracked_variables) : value;
+    } else if (effect.key == "session_track_schema") {
+        wishes_->schema = is_on;
+    } else if (effect.key == "session_track_state_change") {
+        wishes_->state_change = is_on && value != "default";
+    } else if (effect.key == "session_track_transaction_info") {
+        wishes_->transaction_state =
+            value == "state" || value == "characteristics" || value == "1" || value == "2";
+        wishes_->transaction_characteristics = value == "characteristics" || value == "2";
+    } else if (effect.key == "session_track_gtids") {
+        wishes_->gtids = value != "off" && value != "0" && value != "default";
     }
 }
 
@@ -233,6 +261,7 @@ void Conversation::session_was_reset(Slot slot) {
     log_.reset();
     forget_statements();
     pins_ = {};
+    wishes_.reset();
     next_transaction_.clear();
     last_insert_id_ = 0;
     ansi_quotes_ = no_backslash_escapes_ = false;

@@ -33,7 +33,9 @@ void Conversation::forget_transaction() {
 }
 
 void Conversation::fail_unit(const dialect::FailureText& text, ByteBuffer& out) {
-    const uint8_t sequence = units_.front().next_sequence;
+    uint8_t sequence = units_.front().next_sequence;
+    // An empty packet ends a payload that was announced to go on.
+    if (std::exchange(payload_is_open_, false)) sequence = append_packet(out, sequence, {});
     const bool is_last = units_.size() == 1;
     units_.pop();
     padding_ = 0;

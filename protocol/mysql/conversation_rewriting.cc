@@ -1,24 +1,28 @@
 // Servers always speak with DEPRECATE_EOF and SESSION_TRACK. What a client without them, or with other
 // wishes, gets to see is made here.
-#include "protocol/base/limits.h"
+#include <algorithm>
+
 #include "protocol/mysql/conversation_packet.h"
 
 namespace holdfast::mysql {
-namespace {
-
-/// What servers report to a client that asked for SESSION_TRACK and set nothing: everything else is the
-/// proxy's own wish.
-bool is_reported_by_default(const SessionStateEntry& entry) {
-    if (entry.is(SessionState::schema)) return true;
-    if (!entry.is(SessionState::system_variable)) return false;
-    for (const std::string_view name : {"autocommit", "character_set_client", "character_set_connection",
-                                        "character_set_results", "time_zone"}) {
-        if (entry.name == name) return true;
+bool Conversation::TrackingWishes::wants(const SessionStateEntry& entry) const {
+    switch (static_cast<SessionState>(entry.type)) {
+        case SessionState::schema: return schema;
+        case SessionState::state_change: return state_change;
+        case SessionState::gtids: return gtids;
+        case SessionState::transaction_characteristics: return transaction_characteristics;
+        case SessionState::transaction_state: return transaction_state;
+        case SessionState::system_variable: break;
+    }
+    if (!entry.is(SessionState::system_variable) || entry.name == "redirect_url") return false;
+    if (variables == "*") return true;
+    for (size_t at = 0; at <= variables.size();) {
+        const size_t comma = std::min(variables.find(',', at), variables.size());
+        if (std::string_view(variables).substr(at, comma - at) == entry.name) return true;
+        at = comma + 1;
     }
     return false;
 }
-
-}  // namespace
 
 /// Forwards a packet as it came where that is possible, else as a copy with its new number.
 void Conversation::forward_packet(const Packet& packet, ByteBuffer& made, dialect::Scan& scan, size_t at) {
@@ -49,12 +53,14 @@ void Conversation::append_eof_for_client(Unit& unit, uint8_t sequence, ByteBuffe
 ByteBuffer Conversation::wanted_session_state(const OkPacket& ok) const {
     ByteBuffer wanted;
     SessionStateReader reader(ok.session_state);
+    static const TrackingWishes by_default;
+    const TrackingWishes& wishes = wishes_ ? *wishes_ : by_default;
     while (const auto entry = reader.next()) {
-        if (!is_reported_by_default(*entry)) continue;
-        if (entry->is(SessionState::schema)) {
-            append_session_state(wanted, SessionState::schema, entry->value);
-        } else {
+        if (!wishes.wants(*entry)) continue;
+        if (entry->is(SessionState::system_variable)) {
             append_system_variable(wanted, entry->name, entry->value);
+        } else {
+            append_session_state(wanted, static_cast<SessionState>(entry->type), entry->value);
         }
     }
     return wanted;

@@ -20,6 +20,7 @@ void reset(Statement& statement) {
     statement.name.clear();
     statement.effects.clear();
     statement.same_connection = false;
+    statement.is_hinted_read = false;
     statement.asks_connection_id = false;
     statement.kill = Statement::Kill::none;
     statement.kill_id = 0;
@@ -161,6 +162,7 @@ void ClassifierBase::decide(Destination destination, Reason reason) {
 
 /// The statement must run on the primary. The first reason stays, unless a later one is harder.
 void ClassifierBase::demand(Reason reason) {
+    statement_->is_hinted_read = false;
     if (is_only_planned_ && reason != Reason::temporary && reason != Reason::unparsed) return;
     if (is_demanding_ && (is_hard(statement_->reason) || !is_hard(reason)) && reason != Reason::unparsed)
         return;
@@ -206,6 +208,8 @@ void ClassifierBase::apply_hint(Hint hint) {
     const bool is_bound =
         statement.destination == Destination::transaction && statement.control != Control::none;
     if (hint == Hint::primary) {
+        if (statement.destination == Destination::replica && statement.control == Control::none)
+            statement.is_hinted_read = true;
         if (!is_bound) decide(Destination::primary, Reason::hint);
     } else if (statement.destination == Destination::primary && !is_hard(statement.reason)) {
         decide(Destination::replica, Reason::hint);

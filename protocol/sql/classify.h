@@ -121,6 +121,8 @@ struct Statement {
     /// It asks for what the statement before it left on its connection (FOUND_ROWS(), SHOW WARNINGS, …): it
     /// runs on the server connection of that statement.
     bool same_connection = false;
+    /// A plain read that a comment sends to the primary: it can be run again all the same.
+    bool is_hinted_read = false;
     /// KILL: the proxy's own numbers of connections are meant, not a server's.
     enum class Kill : uint8_t { none, connection, query } kill = Kill::none;
     uint64_t kill_id = 0;

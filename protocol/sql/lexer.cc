@@ -134,9 +134,11 @@ Token Lexer::next() {
         }
     } else if (in_executable_comment_) {
         token.kind = TokenKind::bad;  // it has no end
+    }
+    if (token.kind == TokenKind::bad) {
+        at_ = text_.size();
         in_executable_comment_ = false;
     }
-    if (token.kind == TokenKind::bad) at_ = text_.size();
     token.end = static_cast<uint32_t>(at_);
     return token;
 }

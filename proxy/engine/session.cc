@@ -176,6 +176,13 @@ void Session::close(CloseReason reason, std::string_view detail) {
         const LogLevel level = failed ? LogLevel::warn : LogLevel::info;
         if (log.enabled(level)) log.write(level, "session_closed", fields);
     }
+    // Nobody waits for what runs there, and it can't have changed anything: the server need not finish it.
+    const bool client_is_gone = reason == CloseReason::client_left || reason == CloseReason::client_lost;
+    if (client_is_gone && conversation_ && conversation_->units_in_flight() == 1 && !moving_ &&
+        !conversation_->may_have_committed() && !conversation_->synchronising(active_)) {
+        if (ServerConnection* server = connection(active_); server && server->ready())
+            cluster_.send_cancel(*server, credential_);
+    }
     leave_servers();
     if (link_) Link::close_gently(std::move(link_));
     engine_.bury(id_);

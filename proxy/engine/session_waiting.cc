@@ -141,16 +141,17 @@ void Session::subscribe() {
     }
 }
 
-/// A statement in flight on a primary that was demoted, and says so itself, is answered first: what it carried
-/// out before is on the new primary too, and the rest it refuses. One that is not heard of, or still takes
-/// writes, gets no such credit: what it acknowledged now would be lost.
+/// A statement in flight on a primary that was demoted, and says so itself, is answered first: what it
+/// carried out before is on the new primary too, and the rest it refuses. One that is not heard of, or still
+/// takes writes, gets no such credit: what it acknowledged now would be lost.
 bool Session::finishes_on_old_primary() {
     const ServerConnection* writer = connection(primary_slot_);
     if (!busy() || moving_ || active_ != primary_slot_ || !writer->ready()) return false;
     const health::ServerView* server = cluster_.view().find(writer->server());
     using health::ServerState;
-    const bool is_demoted = server && (server->state == ServerState::up || server->state == ServerState::lagging ||
-                                       server->state == ServerState::broken);
+    const bool is_demoted =
+        server && (server->state == ServerState::up || server->state == ServerState::lagging ||
+                   server->state == ServerState::broken);
     if (!is_demoted) return false;
     if (!finish_timer_) {
         finish_timer_ = cluster_.world().after(limits::demoted_answer_timeout, [this] {

@@ -240,13 +240,4 @@ TEST_CASE("classify: time grows with length only") {
     }
 }
 
-TEST_CASE("classify: MySQL is not read yet: everything for the primary") {
-    Classification out;
-    classify(Dialect::mysql, "SELECT 1", {}, out);
-    CHECK(out.destination == Destination::primary);
-    CHECK(out.reason == Reason::unparsed);
-    CHECK(out.statement_count == 1);
-    CHECK(out.statements[0].end == 8);
-}
-
 }  // namespace holdfast::sql

@@ -254,7 +254,7 @@ TEST_CASE("MySQL routing row 75: several statements go where the most restrictiv
         classified("SELECT 1; CREATE PROCEDURE p() BEGIN SELECT 1; DELETE FROM t; END");
     REQUIRE(out.statement_count == 2);
     CHECK(out.statements[1].reason == Reason::ddl);
-    CHECK(out.statements[1].end == 69);
+    CHECK(out.statements[1].end == 65);
 }
 
 TEST_CASE("MySQL routing rows 76 and 77: LOAD") {
