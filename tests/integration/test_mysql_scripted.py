@@ -1,0 +1,157 @@
+"""caching_sha2_password and MySQL 8's GTIDs, with a scripted server (fake_mysql.py) behind the proxy and PyMySQL before it."""
+
+import contextlib
+
+import pymysql
+import pytest
+
+from fake_mysql import FakeCluster
+from harness.certificates import Authority
+from harness.mariadb import SERVICE_PASSWORD
+from harness.mysql import ask, value
+from harness.waiting import wait_until
+
+PASSWORD = "sha2 secret €"
+pytestmark = pytest.mark.proxy_only
+
+
+@pytest.fixture(scope="module")
+def certificate(workplace):
+    authority = Authority(workplace / "fake-certificates")
+    return authority.issue("fake", ["fake.test"], ["127.0.0.1"])
+
+
+@pytest.fixture
+def scripted(certificate):
+    """A primary and a replica that know `app`, `empty` and the service account."""
+    cluster = FakeCluster(certificate)
+    for name, password in (("holdfast", SERVICE_PASSWORD), ("app", PASSWORD), ("empty", "")):
+        cluster.add_user(name, password)
+    yield cluster
+    cluster.stop()
+    assert [server.unknown for server in cluster.servers] == [[], []]
+
+
+@pytest.fixture
+def full_logins(monkeypatch):
+    """How often PyMySQL had to give its password itself: entries are "rsa" and "tls"."""
+    seen = []
+    encrypt, roundtrip = pymysql._auth.sha2_rsa_encrypt, pymysql._auth._roundtrip
+
+    def noted_encrypt(*arguments):
+        seen.append("rsa")
+        return encrypt(*arguments)
+
+    def noted_roundtrip(connection, data):
+        if data == PASSWORD.encode() + b"\0":
+            seen.append("tls")
+        return roundtrip(connection, data)
+
+    monkeypatch.setattr(pymysql._auth, "sha2_rsa_encrypt", noted_encrypt)
+    monkeypatch.setattr(pymysql._auth, "_roundtrip", noted_roundtrip)
+    return seen
+
+
+def connect(proxy, way="rsa", user="app", password=PASSWORD):
+    # PyMySQL speaks TLS exactly when it is given options for it.
+    tls = {"ssl": {"check_hostname": False, "verify_mode": "none"}} if way == "tls" else {"ssl_disabled": True}
+    return contextlib.closing(proxy.connect(user=user, password=password.encode(), **tls))
+
+
+@pytest.mark.parametrize("server_tls, how", [("disable", "rsa"), ("require", "tls")])
+@pytest.mark.parametrize("way", ["rsa", "tls"])
+def test_first_login_teaches_the_password(scripted, start_proxy, full_logins, way, server_tls, how):
+    """The client gives its password once. Servers that have not seen it get it by TLS or RSA, each once; from then on
+    clients and servers alike prove it by scramble."""
+    proxy = start_proxy(scripted, server_tls={"mode": server_tls})
+    for _ in range(3):
+        with connect(proxy, way) as connection:
+            assert value(connection, "SELECT 1") == "1"
+            ask(connection, "INSERT INTO items VALUES (1)")
+    assert full_logins == [way]
+    logins = [login for user, login in scripted.primary.logins if user == "app"]
+    assert logins[0] == how and set(logins[1:]) <= {"fast"}
+    assert scripted.primary.executed == 3
+
+
+def test_service_account(scripted, start_proxy):
+    start_proxy(scripted)
+    for server in scripted.servers:
+        logins = [how for user, how in server.logins if user == "holdfast"]
+        assert logins[0] in ("tls", "rsa") and "refused" not in logins
+
+
+@pytest.mark.parametrize("way", ["rsa", "tls"])
+def test_wrong_passwords(scripted, start_proxy, way):
+    """Before the right one has been seen, after it, for an account that nobody has, and for one without a password."""
+    proxy = start_proxy(scripted)
+
+    def refused(user, password):
+        with pytest.raises(pymysql.err.OperationalError) as caught, connect(proxy, way, user, password):
+            pass
+        return caught.value.args[0]
+
+    assert refused("app", "wrong") == 1045
+    with connect(proxy, way) as connection:
+        assert value(connection, "SELECT 1") == "1"
+    assert refused("app", "wrong") == 1045
+    assert refused("nobody", "wrong") == 1045
+    assert refused("empty", "wrong") == 1045
+    assert refused("app", "") == 1045
+    assert not any(user in ("app", "empty") and how == "refused" for server in scripted.servers for user, how in server.logins)
+
+
+def test_account_without_a_password(scripted, start_proxy):
+    proxy = start_proxy(scripted)
+    with connect(proxy, user="empty", password="") as connection:
+        assert value(connection, "SELECT 1") == "1"
+    assert ("empty", "empty") in scripted.primary.logins + scripted.servers[1].logins
+
+
+def test_changed_password(scripted, start_proxy, full_logins):
+    """What the servers store has changed: the old password is wrong, and the new one has to be given in full once."""
+    proxy = start_proxy(scripted)
+    with connect(proxy) as connection:
+        assert value(connection, "SELECT 1") == "1"
+    scripted.add_user("app", "another secret")
+    for server in scripted.servers:
+        server.proven.discard("app")
+
+    def is_new():
+        with connect(proxy, password="another secret") as connection:
+            return value(connection, "SELECT 1") == "1"
+
+    wait_until(is_new, "the new password is taken", 20)
+    with pytest.raises(pymysql.err.OperationalError) as caught, connect(proxy):
+        pass
+    assert caught.value.args[0] == 1045
+    assert full_logins.count("rsa") >= 2
+
+
+def test_reads_follow_gtids(scripted, start_proxy):
+    """The position of a write comes in its OK packet: until a replica has it, the session's reads go to the primary."""
+    primary, replica = scripted.servers
+    proxy = start_proxy(scripted)
+    with connect(proxy) as connection, connect(proxy) as other:
+        assert value(connection, "SELECT name FROM whoami") == replica.name
+        for written in range(1, 6):
+            ask(connection, "INSERT INTO items VALUES (1)")
+            assert value(connection, "SELECT COUNT(*) FROM items") == str(written)
+            assert value(connection, "SELECT name FROM whoami") == primary.name
+            assert value(other, "SELECT name FROM whoami") == replica.name
+            scripted.replicate()
+            wait_until(lambda: value(connection, "SELECT name FROM whoami") == replica.name, "reads go to the replica again")
+            assert value(connection, "SELECT COUNT(*) FROM items") == str(written)
+
+
+def test_greeting(scripted, start_proxy):
+    """Clients are told the servers' version and plugin, and their transaction's state."""
+    proxy = start_proxy(scripted)
+    with connect(proxy) as connection:
+        assert connection.get_server_info() == "8.0.36" and connection._auth_plugin_name == "caching_sha2_password"
+        connection.begin()
+        assert value(connection, "SELECT name FROM whoami") == scripted.primary.name
+        assert connection.server_status & 1
+        connection.rollback()
+        assert not connection.server_status & 1
+        connection.ping(reconnect=False)
