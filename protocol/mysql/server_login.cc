@@ -1,0 +1,430 @@
+#include "protocol/mysql/server_login.h"
+
+#include <algorithm>
+#include <cassert>
+#include <charconv>
+#include <cstdlib>
+#include <utility>
+
+#include "protocol/base/limits.h"
+#include "protocol/mysql/auth.h"
+#include "protocol/mysql/client_login.h"
+#include "protocol/mysql/errors.h"
+#include "protocol/mysql/greeting.h"
+#include "protocol/mysql/packets.h"
+#include "protocol/mysql/tracking.h"
+
+namespace holdfast::mysql {
+
+using dialect::Progress;
+using dialect::Step;
+using Kind = dialect::ServerRefusal::Kind;
+
+namespace {
+
+constexpr uint8_t sha2_fast_ok = 3;
+constexpr uint8_t sha2_full_login = 4;
+constexpr uint8_t sha2_public_key_request = 2;
+/// The largest packet that we say we take: the protocol's own bound.
+constexpr uint32_t packet_bytes_max = 1u << 30;
+/// A server that goes on asking is not ours: a switch, a full login, a key.
+constexpr int auth_rounds_max = 8;
+
+/// Without these the proxy can't follow what a session does.
+constexpr uint64_t required_capabilities = capability::protocol_41 | capability::secure_connection |
+                                           capability::plugin_auth | capability::transactions |
+                                           capability::deprecate_eof | capability::session_track;
+constexpr uint64_t wanted_capabilities = required_capabilities | capability::long_flag |
+                                         capability::plugin_auth_lenenc | capability::connect_attrs;
+
+template <typename T>
+T number_of(std::string_view text) {
+    T value = 0;
+    std::from_chars(text.data(), text.data() + text.size(), value);
+    return value;
+}
+
+}  // namespace
+
+struct ServerLogin::State {
+    enum class Phase { greeting, securing, authenticating, awaiting_key, tracking, over };
+
+    dialect::Identity identity;
+    Credential credential;
+    int tls = 0;
+
+    Phase phase = Phase::greeting;
+    Step last_step = Step::need_bytes;
+    uint8_t sequence = 0;
+    Greeting greeting;
+    uint64_t capabilities = 0;  // negotiated
+    bool is_secured = false;
+    std::string plugin;  // whose answer the server has, or waits for
+    int rounds = 0;
+    std::string lacking;  // what could not be proven, for when the server refuses
+
+    dialect::Parameters parameters;
+    ByteBuffer thread_id;
+    dialect::ServerRefusal failure;
+
+    Step end(Step step) {
+        phase = Phase::over;
+        last_step = step;
+        return step;
+    }
+    Step fail(Kind kind, std::string message) {
+        failure.kind = kind;
+        failure.message = std::move(message);
+        return end(Step::failed);
+    }
+    Step violated(std::string message) { return fail(Kind::broken, std::move(message)); }
+    Step lack(std::string_view what) {
+        return fail(Kind::credential,
+                    "the server asks user '" + identity.user + "' for " + std::string(what));
+    }
+
+    Progress on_packet(Bytes in, ByteBuffer& out);
+    Step on_greeting(Bytes payload, Bytes behind, ByteBuffer& out);
+    Step on_error(Bytes payload);
+    void negotiate();
+    void append_request_head(PacketWriter& writer) const;
+    Step send_request(ByteBuffer& out);
+    Step on_auth(Bytes payload, ByteBuffer& out);
+    Step on_switch(Bytes payload, ByteBuffer& out);
+    Step on_more_data(Bytes data, ByteBuffer& out);
+    Step on_public_key(Bytes pem, ByteBuffer& out);
+    Step on_authenticated(Bytes payload, ByteBuffer& out);
+    Step on_tracking(Bytes payload);
+    std::optional<ByteBuffer> proof_for(std::string_view name) const;
+};
+
+// ---- The greeting ----------------------------------------------------------------------------------------
+
+Progress ServerLogin::State::on_packet(Bytes in, ByteBuffer& out) {
+    const auto packet = take_packet(in, limits::mysql_login_packet_bytes_max);
+    if (!packet) return {0, violated("the server's login packets make no sense: " + packet.error().message)};
+    if (!*packet) return {0, Step::need_bytes};
+    // A server that refuses before it has read anything may count as it likes.
+    const bool is_error = (*packet)->type() == reply::error;
+    if ((*packet)->sequence != sequence && !is_error) return {0, violated("a login packet out of order")};
+    sequence = static_cast<uint8_t>((*packet)->sequence + 1);
+    const size_t consumed = (*packet)->total_bytes();
+    const Bytes payload = (*packet)->payload;
+    if (payload.empty()) return {consumed, violated("an empty login packet")};
+    switch (phase) {
+        case Phase::greeting: return {consumed, on_greeting(payload, in.subspan(consumed), out)};
+        case Phase::authenticating:
+        case Phase::awaiting_key: return {consumed, on_auth(payload, out)};
+        case Phase::tracking: return {consumed, on_tracking(payload)};
+        case Phase::securing:
+        case Phase::over: break;
+    }
+    std::abort();
+}
+
+Step ServerLogin::State::on_greeting(Bytes payload, Bytes behind, ByteBuffer& out) {
+    if (payload[0] == std::byte{reply::error}) return on_error(payload);
+    auto parsed = parse_greeting(payload);
+    if (!parsed) return violated(parsed.error().message);
+    greeting = *std::move(parsed);
+    if ((greeting.capabilities & required_capabilities) != required_capabilities) {
+        return violated("the server (" + greeting.version +
+                        ") is too old: it lacks DEPRECATE_EOF, SESSION_TRACK or PLUGIN_AUTH");
+    }
+    if (greeting.salt.size() != salt_bytes) {
+        return violated("a salt of " + std::to_string(greeting.salt.size()) + " bytes");
+    }
+    thread_id.resize(4);
+    store_le32(thread_id.data(), greeting.connection_id);
+    negotiate();
+    const bool offers_tls = (greeting.capabilities & capability::ssl) != 0;
+    if (tls == 2 && !offers_tls) {
+        return fail(Kind::broken, "the server does not offer TLS, which `server_tls` requires");
+    }
+    if (tls == 0 || !offers_tls) return send_request(out);
+    if (!behind.empty()) return violated("the server goes on behind its greeting");
+    capabilities |= capability::ssl;
+    PacketWriter writer(out, sequence);
+    append_request_head(writer);
+    sequence = writer.finish();
+    phase = Phase::securing;
+    return Step::start_tls;
+}
+
+Step ServerLogin::State::on_error(Bytes payload) {
+    const auto err = parse_err(payload);
+    if (!err) return violated("the server's error makes no sense: " + err.error().message);
+    failure.code = err->sqlstate;
+    if (failure.code.empty()) failure.code = err->number == error::too_many_connections ? "08004" : "HY000";
+    // In plain text where TLS is required, the words are anybody's: they are not handed on.
+    if (tls != 2 || is_secured) failure.wire.assign(payload.begin(), payload.end());
+    const Kind kind = refusal_kind_of(err->number);
+    if (err->number == error::access_denied && !lacking.empty()) {
+        return fail(Kind::credential, lacking + ": " + std::string(err->message));
+    }
+    return fail(kind,
+                err->message.empty() ? "the server refuses without saying why" : std::string(err->message));
+}
+
+void ServerLogin::State::negotiate() {
+    uint64_t wanted = wanted_capabilities;
+    for (const auto& [name, value] : identity.parameters) {
+        if (name == "capabilities") wanted |= number_of<uint64_t>(value) & identity_capabilities;
+    }
+    if (!identity.database.empty()) wanted |= capability::connect_with_db;
+    // Set, it would tell a MariaDB server that we know none of its extensions.
+    wanted |= capability::client_mysql;
+    capabilities = wanted & greeting.capabilities;
+}
+
+void ServerLogin::State::append_request_head(PacketWriter& writer) const {
+    uint8_t collation = greeting.collation;
+    for (const auto& [name, value] : identity.parameters) {
+        if (name == "collation") collation = number_of<uint8_t>(value);
+    }
+    writer.u32(static_cast<uint32_t>(capabilities)).u32(packet_bytes_max).u8(collation).zeros(19);
+    writer.u32(static_cast<uint32_t>(capabilities >> 32));
+}
+
+/// The answer to the salt; nullopt: what it takes is not known. An empty one: there is no password.
+std::optional<ByteBuffer> ServerLogin::State::proof_for(std::string_view name) const {
+    const bool is_native = name == plugin::native;
+    if (!is_native && name != plugin::caching_sha2) return std::nullopt;
+    if (credential.has_no_password) return ByteBuffer{};
+    const auto to_buffer = [](Bytes bytes) { return ByteBuffer(bytes.begin(), bytes.end()); };
+    if (is_native && credential.native_key.reveal().size() == sizeof(Sha1)) {
+        return to_buffer(native_proof(as_bytes(credential.native_key.reveal()), greeting.salt));
+    }
+    if (!is_native && credential.sha2_key.reveal().size() == sizeof(Sha256)) {
+        return to_buffer(sha2_proof(as_bytes(credential.sha2_key.reveal()), greeting.salt));
+    }
+    return std::nullopt;
+}
+
+/// spec    MySQL Internals, "Protocol::HandshakeResponse41"
+Step ServerLogin::State::send_request(ByteBuffer& out) {
+    plugin = greeting.plugin;
+    auto proof = proof_for(plugin);
+    if (!proof) {
+        // The account may want the other one: the server switches then.
+        plugin = plugin == plugin::native ? plugin::caching_sha2 : plugin::native;
+        proof = proof_for(plugin);
+    }
+    if (!proof) {
+        plugin = plugin::native;
+        lacking = "the password of user '" + identity.user + "' is not known";
+    }
+    const ByteBuffer answer = proof.value_or(ByteBuffer{});
+    PacketWriter writer(out, sequence);
+    append_request_head(writer);
+    writer.text(identity.user);
+    if ((capabilities & capability::plugin_auth_lenenc) != 0) {
+        writer.lenenc_bytes(answer);
+    } else {
+        writer.u8(static_cast<uint8_t>(answer.size())).bytes(answer);
+    }
+    if ((capabilities & capability::connect_with_db) != 0) writer.text(identity.database);
+    writer.text(plugin);
+    if ((capabilities & capability::connect_attrs) != 0) {
+        ByteBuffer block;
+        const auto put = [&block](std::string_view text) {
+            append_lenenc(block, text.size());
+            append(block, text);
+        };
+        constexpr std::string_view prefix = "attr:";
+        for (const auto& [name, value] : identity.parameters) {
+            if (!name.starts_with(prefix)) continue;
+            put(std::string_view(name).substr(prefix.size()));
+            put(value);
+        }
+        put("_proxy");
+        put("holdfast");
+        writer.lenenc_bytes(block);
+    }
+    sequence = writer.finish();
+    phase = Phase::authenticating;
+    return Step::need_bytes;
+}
+
+// ---- Proof -----------------------------------------------------------------------------------------------
+
+Step ServerLogin::State::on_auth(Bytes payload, ByteBuffer& out) {
+    if (++rounds > auth_rounds_max) return violated("the server goes on asking for proofs");
+    const uint8_t type = std::to_integer<uint8_t>(payload[0]);
+    if (type == reply::error) return on_error(payload);
+    if (phase == Phase::awaiting_key) {
+        if (type != reply::auth_more_data) return violated("something else than a public key");
+        return on_public_key(payload.subspan(1), out);
+    }
+    switch (type) {
+        case reply::ok: return on_authenticated(payload, out);
+        case reply::eof: return on_switch(payload, out);
+        case reply::auth_more_data: return on_more_data(payload.subspan(1), out);
+        default: return violated("an unexpected packet during the login");
+    }
+}
+
+Step ServerLogin::State::on_switch(Bytes payload, ByteBuffer& out) {
+    if (payload.size() == 1) {
+        return fail(Kind::credential, "the server asks for mysql_old_password, which is not supported");
+    }
+    PacketReader reader(payload.subspan(1));
+    const std::string_view name = reader.text();
+    Bytes salt = reader.take_rest();
+    if (reader.failed()) return violated("the server's wish for another plugin is cut off");
+    plugin = name;
+    if (plugin == plugin::clear) {
+        if (!is_secured) {
+            return lack("the plain password over an unencrypted connection: enable TLS to this server");
+        }
+        if (credential.password.empty() && !credential.has_no_password) {
+            return lack("the plain password, which is not known");
+        }
+        sequence = PacketWriter(out, sequence).text(credential.password.reveal()).finish();
+        return Step::need_bytes;
+    }
+    if (plugin == plugin::ed25519) {
+        return lack(
+            "an ed25519 signature, which the proxy can't make: use mysql_native_password or "
+            "caching_sha2_password for this user");
+    }
+    if (plugin != plugin::native && plugin != plugin::caching_sha2) {
+        return lack("\"" + plugin + "\", which is not supported");
+    }
+    if (salt.size() == salt_bytes + 1 && salt.back() == std::byte{0}) salt = salt.first(salt_bytes);
+    if (salt.size() != salt_bytes) return violated("a salt of " + std::to_string(salt.size()) + " bytes");
+    greeting.salt.assign(salt.begin(), salt.end());
+    const auto proof = proof_for(plugin);
+    if (!proof) {
+        return lack("a proof by " + plugin + ", for which the client's own login taught nothing");
+    }
+    lacking.clear();
+    PacketWriter writer(out, sequence);
+    writer.bytes(*proof);
+    // An empty password of caching_sha2_password is a single NUL.
+    if (proof->empty() && plugin == plugin::caching_sha2) writer.u8(0);
+    sequence = writer.finish();
+    return Step::need_bytes;
+}
+
+Step ServerLogin::State::on_more_data(Bytes data, ByteBuffer& out) {
+    if (plugin != plugin::caching_sha2 || data.size() != 1) {
+        return violated("unexpected data of the plugin \"" + plugin + "\"");
+    }
+    const auto kind = std::to_integer<uint8_t>(data[0]);
+    if (kind == sha2_fast_ok) return Step::need_bytes;  // OK follows
+    if (kind != sha2_full_login) return violated("unexpected data of caching_sha2_password");
+    if (credential.password.empty()) {
+        return lack(
+            "the whole password (caching_sha2_password, not in the server's cache), which is not "
+            "known: let the client log in by TLS");
+    }
+    PacketWriter writer(out, sequence);
+    if (is_secured) {
+        writer.text(credential.password.reveal());
+    } else {
+        writer.u8(sha2_public_key_request);
+        phase = Phase::awaiting_key;
+    }
+    sequence = writer.finish();
+    return Step::need_bytes;
+}
+
+Step ServerLogin::State::on_public_key(Bytes pem, ByteBuffer& out) {
+    std::string plain(credential.password.reveal());
+    plain.push_back('\0');
+    const Secret mixed = xor_with_salt(plain, greeting.salt);
+    OPENSSL_cleanse(plain.data(), plain.size());
+    const auto encrypted = rsa_encrypt(as_text(pem), as_bytes(mixed.reveal()));
+    if (!encrypted) return violated(encrypted.error().message);
+    sequence = append_packet(out, sequence, *encrypted);
+    phase = Phase::authenticating;
+    return Step::need_bytes;
+}
+
+// ---- After the OK ----------------------------------------------------------------------------------------
+
+Step ServerLogin::State::on_authenticated(Bytes payload, ByteBuffer& out) {
+    const auto ok = parse_ok(payload, capabilities);
+    if (!ok) return violated(ok.error().message);
+    parameters.emplace_back("version", greeting.version);
+    parameters.emplace_back("server_capabilities", std::to_string(greeting.capabilities & 0xffffffff));
+    parameters.emplace_back("extended_capabilities", std::to_string(greeting.capabilities >> 32));
+    parameters.emplace_back("capabilities", std::to_string(capabilities));
+    parameters.emplace_back("status", std::to_string(ok->status));
+    parameters.emplace_back("collation", std::to_string(greeting.collation));
+    PacketWriter writer(out, 0);
+    writer.u8(command::query);
+    if ((capabilities & capability::query_attributes) != 0) writer.lenenc(0).lenenc(1);
+    writer.bare_text(tracking_statement(greeting.version)).finish();
+    sequence = 1;
+    phase = Phase::tracking;
+    return Step::need_bytes;
+}
+
+Step ServerLogin::State::on_tracking(Bytes payload) {
+    const bool is_ok = payload[0] == std::byte{reply::ok};
+    if (!is_ok && payload[0] != std::byte{reply::error}) {
+        return violated("the server answers the tracking statement with something else than OK");
+    }
+    if (is_ok && !parse_ok(payload, capabilities)) {
+        return violated("the server's answer to the tracking statement makes no sense");
+    }
+    parameters.emplace_back("tracking", is_ok ? "on" : "off");
+    return end(Step::done);
+}
+
+// ---- The interface ---------------------------------------------------------------------------------------
+
+ServerLogin::ServerLogin(const dialect::Identity& identity, const dialect::ServerHandshakeOptions& options)
+    : state_(std::make_unique<State>()) {
+    state_->identity = identity;
+    state_->tls = options.tls;
+    if (const auto* proven = dynamic_cast<const Credential*>(options.credential.get())) {
+        state_->credential = *proven;
+    }
+}
+ServerLogin::~ServerLogin() = default;
+
+/// The server speaks first.
+Step ServerLogin::start(ByteBuffer&) {
+    return Step::need_bytes;
+}
+
+Progress ServerLogin::on_bytes(Bytes in, ByteBuffer& out) {
+    State& state = *state_;
+    Progress total{0, Step::need_bytes};
+    for (;;) {
+        Progress one{0, Step::need_bytes};
+        switch (state.phase) {
+            case State::Phase::greeting:
+            case State::Phase::authenticating:
+            case State::Phase::awaiting_key:
+            case State::Phase::tracking: one = state.on_packet(in.subspan(total.consumed), out); break;
+            case State::Phase::securing: break;  // what comes now waits
+            case State::Phase::over: one.step = state.last_step; break;
+        }
+        total.consumed += one.consumed;
+        total.step = one.step;
+        if (one.consumed == 0 || one.step != Step::need_bytes) return total;
+    }
+}
+
+Step ServerLogin::on_secured(Bytes, ByteBuffer& out) {
+    State& state = *state_;
+    assert(state.phase == State::Phase::securing);
+    state.is_secured = true;
+    return state.send_request(out);
+}
+
+const dialect::Parameters& ServerLogin::parameters() const {
+    return state_->parameters;
+}
+Bytes ServerLogin::cancel_key() const {
+    return state_->thread_id;
+}
+dialect::ServerRefusal ServerLogin::refusal() const {
+    return state_->failure;
+}
+
+}  // namespace holdfast::mysql
