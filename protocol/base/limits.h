@@ -103,7 +103,8 @@ inline constexpr size_t scram_salt_bytes_max = 1'024;
 /// PostgreSQL's default is 4,096.
 inline constexpr uint32_t scram_iterations_max = 1'000'000;
 
-/// A MySQL client's packets before it is logged in: its connection attributes (64 KiB at most) and some names.
+/// A MySQL client's packets before it is logged in: its connection attributes (64 KiB at most) and some
+/// names.
 inline constexpr size_t mysql_login_packet_bytes_max = 100'000;
 inline constexpr size_t mysql_connect_attributes_bytes_max = 65'536;
 static_assert(mysql_connect_attributes_bytes_max < mysql_login_packet_bytes_max);

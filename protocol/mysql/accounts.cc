@@ -1,7 +1,6 @@
 #include "protocol/mysql/accounts.h"
 
 #include <algorithm>
-#include <arpa/inet.h>
 #include <array>
 #include <cctype>
 #include <charconv>
@@ -17,14 +16,69 @@ char lower(char c) {
 
 /// An address as 16 bytes, IPv4 ones mapped, so that both ways of writing them are the same.
 using Address = std::array<uint8_t, 16>;
+
+/// Four decimal numbers, into the four bytes at `at`.
+bool parse_ipv4(std::string_view text, uint8_t* at) {
+    for (int i = 0; i < 4; ++i) {
+        const char* end = text.data() + text.size();
+        const auto [behind, failure] = std::from_chars(text.data(), end, at[i]);
+        if (failure != std::errc()) return false;
+        text.remove_prefix(static_cast<size_t>(behind - text.data()));
+        if (i == 3) return text.empty();
+        if (text.empty() || text[0] != '.') return false;
+        text.remove_prefix(1);
+    }
+    return false;
+}
+
+/// Groups of four hexadecimal digits, one run of zero groups written as "::", and maybe an IPv4 address last.
+bool parse_ipv6(std::string_view text, Address& address) {
+    size_t size = 0;
+    std::optional<size_t> gap;
+    if (text.starts_with("::")) {
+        gap = 0;
+        text.remove_prefix(2);
+    }
+    while (!text.empty()) {
+        if (size + 4 <= address.size() && text.find(':') == std::string_view::npos &&
+            text.find('.') != std::string_view::npos) {
+            if (!parse_ipv4(text, address.data() + size)) return false;
+            size += 4;
+            break;
+        }
+        uint16_t group = 0;
+        const char* end = text.data() + text.size();
+        const auto [behind, failure] = std::from_chars(text.data(), end, group, 16);
+        if (failure != std::errc() || size + 2 > address.size()) return false;
+        address[size++] = static_cast<uint8_t>(group >> 8);
+        address[size++] = static_cast<uint8_t>(group);
+        text.remove_prefix(static_cast<size_t>(behind - text.data()));
+        if (text.empty()) break;
+        if (text[0] != ':' || text.size() == 1) return false;
+        text.remove_prefix(1);
+        if (text[0] == ':') {
+            if (gap) return false;
+            gap = size;
+            text.remove_prefix(1);
+        }
+    }
+    if (!gap) return size == address.size();
+    if (size + 2 > address.size()) return false;
+    std::move_backward(address.begin() + static_cast<std::ptrdiff_t>(*gap),
+                       address.begin() + static_cast<std::ptrdiff_t>(size), address.end());
+    std::fill_n(address.begin() + static_cast<std::ptrdiff_t>(*gap), address.size() - size, uint8_t{0});
+    return true;
+}
+
 std::optional<Address> parse_address(std::string_view text) {
-    const std::string zero_ended(text);
     Address address{};
-    if (inet_pton(AF_INET6, zero_ended.c_str(), address.data()) == 1) return address;
-    address = {};
+    if (text.find(':') != std::string_view::npos) {
+        if (!parse_ipv6(text, address)) return std::nullopt;
+        return address;
+    }
     address[10] = address[11] = 0xff;
-    if (inet_pton(AF_INET, zero_ended.c_str(), address.data() + 12) == 1) return address;
-    return std::nullopt;
+    if (!parse_ipv4(text, address.data() + 12)) return std::nullopt;
+    return address;
 }
 
 /// How many leading bits of the 16 bytes a mask behind '/' covers; nullopt: it is none.

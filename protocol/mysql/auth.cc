@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
-#include <openssl/bio.h>
 #include <openssl/crypto.h>
+#include <openssl/decoder.h>
+#include <openssl/encoder.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/rsa.h>
 
 #include "protocol/base/limits.h"
@@ -233,16 +234,21 @@ EVP_PKEY_CTX* oaep_context(EVP_PKEY* key, bool encrypts) {
 
 std::shared_ptr<const RsaKey> RsaKey::make() {
     EVP_PKEY* key = EVP_RSA_gen(2048u);
-    BIO* bio = BIO_new(BIO_s_mem());
+    OSSL_ENCODER_CTX* encoder = nullptr;
+    if (key != nullptr) {
+        encoder =
+            OSSL_ENCODER_CTX_new_for_pkey(key, EVP_PKEY_PUBLIC_KEY, "PEM", "SubjectPublicKeyInfo", nullptr);
+    }
+    unsigned char* text = nullptr;
+    size_t size = 0;
     std::shared_ptr<RsaKey> made;
-    if (key != nullptr && bio != nullptr && PEM_write_bio_PUBKEY(bio, key) == 1) {
-        char* text = nullptr;
-        const long size = BIO_get_mem_data(bio, &text);
+    if (encoder != nullptr && OSSL_ENCODER_to_data(encoder, &text, &size) == 1) {
         made.reset(new RsaKey);
-        made->public_pem_.assign(text, static_cast<size_t>(size));
+        made->public_pem_.assign(reinterpret_cast<const char*>(text), size);
         made->key_ = std::exchange(key, nullptr);
     }
-    BIO_free(bio);
+    OPENSSL_free(text);
+    OSSL_ENCODER_CTX_free(encoder);
     EVP_PKEY_free(key);
     ERR_clear_error();
     return made;
@@ -267,9 +273,13 @@ std::optional<Secret> RsaKey::decrypt(Bytes encrypted) const {
 }
 
 Result<ByteBuffer> rsa_encrypt(std::string_view public_pem, Bytes plain) {
-    BIO* bio = BIO_new_mem_buf(public_pem.data(), static_cast<int>(public_pem.size()));
-    EVP_PKEY* key = bio != nullptr ? PEM_read_bio_PUBKEY(bio, nullptr, nullptr, nullptr) : nullptr;
-    BIO_free(bio);
+    EVP_PKEY* key = nullptr;
+    OSSL_DECODER_CTX* decoder = OSSL_DECODER_CTX_new_for_pkey(&key, "PEM", "SubjectPublicKeyInfo", "RSA",
+                                                              EVP_PKEY_PUBLIC_KEY, nullptr, nullptr);
+    const auto* text = reinterpret_cast<const unsigned char*>(public_pem.data());
+    size_t left = public_pem.size();
+    if (decoder != nullptr) OSSL_DECODER_from_data(decoder, &text, &left);
+    OSSL_DECODER_CTX_free(decoder);
     const bool is_rsa = key != nullptr && EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA &&
                         EVP_PKEY_get_bits(key) >= 1024 && EVP_PKEY_get_bits(key) <= 16'384;
     EVP_PKEY_CTX* context = is_rsa ? oaep_context(key, true) : nullptr;
