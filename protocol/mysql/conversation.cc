@@ -6,6 +6,7 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/mysql/errors.h"
+#include "protocol/mysql/schema.h"
 #include "protocol/mysql/tracking.h"
 
 namespace holdfast::mysql {
@@ -60,8 +61,10 @@ Conversation::Conversation(const dialect::Identity& identity, StatementCache& st
       scratch_(scratch),
       around_(surroundings),
       encoding_is_safe_(is_safe_collation(surroundings.collation)),
-      can_read_variables_(surroundings.is_mariadb),
-      wants_multi_statements_((surroundings.client_capabilities & capability::multi_statements) != 0) {}
+      wants_multi_statements_((surroundings.client_capabilities & capability::multi_statements) != 0),
+      can_read_variables_(surroundings.is_mariadb) {
+    is_system_schema_ = is_system_schema(identity.database);
+}
 
 Conversation::~Conversation() = default;
 

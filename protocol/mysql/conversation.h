@@ -277,6 +277,7 @@ private:
     bool wants_read_only_ = false;
     bool wants_multi_statements_ = false;
     bool schema_changed_ = false;
+    bool is_system_schema_ = false;    // unqualified names are those of a schema that differs on each server
     bool reported_write_ = false;      // by the unit under way, or the one just done
     bool can_read_variables_ = true;   // the server shows what user variables hold
     bool variables_are_whole_ = true;  // all that the answer under way showed could be read
@@ -299,6 +300,8 @@ private:
     std::unique_ptr<TrackingWishes> wishes_;      // null: what servers report by default
     std::unique_ptr<Deferred> deferred_;          // told when the request has come to its end
     static constexpr uint8_t refusals_max = 3;
+    std::vector<std::string>
+        opaque_;  // variables that the statement just done set to what its text does not tell
     std::string next_transaction_;  // SET TRANSACTION …, until a transaction begins
     std::string detail_;
 };

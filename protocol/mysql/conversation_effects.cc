@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "protocol/mysql/conversation.h"
+#include "protocol/mysql/schema.h"
+#include "protocol/sql/prepare.h"
 
 namespace holdfast::mysql {
 namespace {
@@ -54,28 +56,6 @@ std::string quoted(std::string_view text, char quote) {
     return out + quote;
 }
 
-/// The statement in PREPARE name FROM 'statement'.
-std::string prepared_text(std::string_view prepare) {
-    const size_t open = prepare.find_first_of("'\"");
-    std::string text;
-    if (open == std::string_view::npos) return text;
-    const char quote = prepare[open];
-    for (size_t i = open + 1; i < prepare.size(); ++i) {
-        if (prepare[i] == quote) {
-            if (i + 1 >= prepare.size() || prepare[i + 1] != quote) break;
-            ++i;
-        } else if (prepare[i] == '\\' && i + 1 < prepare.size()) {
-            ++i;  // \n and its like: what they stand for is white space, or a character as it is
-            if (prepare[i] == 'n' || prepare[i] == 't' || prepare[i] == 'r') {
-                text += ' ';
-                continue;
-            }
-        }
-        text += prepare[i];
-    }
-    return text;
-}
-
 bool is_unsafe_character_set(std::string_view name) {
     for (const std::string_view unsafe : {"big5", "sjis", "gbk", "cp932", "gb18030"}) {
         if (name == unsafe) return true;
@@ -116,7 +96,10 @@ void Conversation::apply_effect(Slot slot, const sql::Effect& effect) {
             return;
         case EffectKind::user_variable: log().record_now(effect); return;
         case EffectKind::user_variables: pins_.variables = true; return;
-        case EffectKind::set_opaque: pins_.settings = true; return;
+        case EffectKind::set_opaque:
+            // The server may report the value: then it is as good as a literal.
+            opaque_.push_back(effect.key);
+            return;
         case EffectKind::temporary: pins_.temporary = true; return;
         case EffectKind::advisory_lock: ++pins_.advisory_locks; return;
         case EffectKind::advisory_unlock:
@@ -138,14 +121,14 @@ void Conversation::apply_effect(Slot slot, const sql::Effect& effect) {
             wish(effect);
             return;
         case EffectKind::prepare: {
-            if (effect.replay.empty()) {
+            const auto text = sql::prepared_literal(effect.replay, context(false));
+            if (effect.replay.empty() || !text) {
                 pins_.variables = true;  // its text is a user variable's
                 return;
             }
             log().record_now(effect);
             if (!texts_) texts_ = std::make_unique<std::unordered_map<std::string, StatementRef>>();
-            (*texts_)[effect.key] =
-                statements_.intern(prepared_text(effect.replay), context(false), is_usual_context());
+            (*texts_)[effect.key] = statements_.intern(*text, context(false), is_usual_context());
             return;
         }
         case EffectKind::deallocate: {
@@ -207,6 +190,7 @@ void Conversation::take_session_state(Slot slot, Unit& unit, const OkPacket& ok)
             schema_changed_ = true;
             sql::Effect effect{EffectKind::set, "schema", "USE " + quoted(entry->value, '`')};
             if (!entry->value.empty()) log().record_now(effect);
+            is_system_schema_ = is_system_schema(entry->value);
         } else if (entry->is(SessionState::system_variable)) {
             is_explained = true;
             if (!entry->is_null) take_variable(slot, entry->name, entry->value, unit);
@@ -249,6 +233,7 @@ void Conversation::take_variable(Slot slot, std::string_view name, std::string_v
                     [&](const sql::Statement& each) { return names_variable(each, name); })) {
         return;  // the statement itself is recorded
     }
+    std::erase(opaque_, std::string(name));
     const std::string text = is_number(value) ? std::string(value) : quoted(value, '\'');
     log().record_now({EffectKind::set, std::string(name), "SET SESSION " + std::string(name) + "=" + text});
 }

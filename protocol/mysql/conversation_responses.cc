@@ -409,6 +409,10 @@ void Conversation::take_ok(Slot slot, Unit& unit, const OkPacket& ok) {
     }
     if (!unit.is_call) statement_done(slot, unit);
     if (!ok.session_state.empty()) take_session_state(slot, unit, ok);
+    if (!opaque_.empty()) {
+        pins_.settings = true;
+        opaque_.clear();
+    }
 }
 
 void Conversation::finish_unit(Slot slot) {
@@ -417,6 +421,8 @@ void Conversation::finish_unit(Slot slot) {
     if (!unit.had_error) {
         last_error_code_[0] = 0;
         while (unit.statements && unit.next_statement < unit.statements->size()) statement_done(slot, unit);
+        if (!opaque_.empty()) pins_.settings = true;
+        opaque_.clear();
         switch (unit.command) {
             case command::reset_connection: session_was_reset(slot); break;
             case command::set_option:

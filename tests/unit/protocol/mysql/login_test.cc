@@ -652,7 +652,7 @@ TEST_CASE("client login: COM_CHANGE_USER gets a salt of its own") {
             "bob\0\0other\0\x21\0mysql_native_password\0\0");
     ClientLogin change(client_options(setup), *traits, as_bytes(payload), 0);
     ByteBuffer out;
-    REQUIRE(change.begin(out) == Step::need_secret);
+    REQUIRE(change.start(out) == Step::need_secret);
     CHECK(change.user() == "bob");
     REQUIRE(change.on_secret(role_of(setup), out) == Step::need_bytes);
     const auto packet = take_packet(out, 1'000);
@@ -676,5 +676,5 @@ TEST_CASE("client login: COM_CHANGE_USER gets a salt of its own") {
                        as_bytes("\x11"
                                 "bob"),
                        0);
-    CHECK(broken.begin(out) == Step::failed);
+    CHECK(broken.start(out) == Step::failed);
 }
