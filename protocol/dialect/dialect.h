@@ -245,10 +245,10 @@ struct Pins {
     uint32_t advisory_locks = 0;
     uint32_t held_cursors = 0;
     bool replication = false;
-    bool variables = false;     // of the user, whose values are not known
-    bool table_locks = false;   // LOCK TABLES and its like
-    uint32_t handlers = 0;      // HANDLER … OPEN
-    uint32_t long_data = 0;     // parameters sent in pieces for statements that have not run yet
+    bool variables = false;    // of the user, whose values are not known
+    bool table_locks = false;  // LOCK TABLES and its like
+    uint32_t handlers = 0;     // HANDLER … OPEN
+    uint32_t long_data = 0;    // parameters sent in pieces for statements that have not run yet
     bool any() const {
         return reads() || advisory_locks > 0 || held_cursors > 0 || handlers > 0 || long_data > 0;
     }
@@ -401,8 +401,8 @@ struct ServerHandshakeOptions {
 class Framing {
 public:
     virtual ~Framing() = default;
-    /// Appends what is in the frames at the front of `in`, up to a bound: while something is consumed there may
-    /// be more. Returns how many bytes were consumed; 0: more bytes please.
+    /// Appends what is in the frames at the front of `in`, up to a bound: while something is consumed there
+    /// may be more. Returns how many bytes were consumed; 0: more bytes please.
     virtual Result<size_t> decode(Bytes in, ByteBuffer& plain) = 0;
     virtual void encode(Bytes plain, ByteBuffer& out) = 0;
 };

@@ -153,7 +153,8 @@ void SessionLog::record_now(const sql::Effect& effect) {
             erase(key);
             const uint64_t before = version_;
             put("deallocate:" + effect.key,
-                effect.replay.empty() ? "DEALLOCATE " + quoted(effect.key) : effect.replay, Scope::everywhere);
+                effect.replay.empty() ? "DEALLOCATE " + quoted(effect.key) : effect.replay,
+                Scope::everywhere);
             if (version_ > before) entries_.back().only_after = prepared_at;
             return;
         }
