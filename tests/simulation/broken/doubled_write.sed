@@ -1,2 +1,2 @@
 # protocol/postgres/conversation_requests.cc
-s/^    if \(statement\.destination != Destination::primary\) return true;$/    return true;/
+s/^    unit\.rerunnable = unit\.rerunnable && facts\.rerunnable;$/    (void)facts.rerunnable;/
