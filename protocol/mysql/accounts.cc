@@ -6,6 +6,9 @@
 #include <charconv>
 #include <optional>
 #include <tuple>
+#include <utility>
+
+#include "protocol/mysql/auth.h"
 
 namespace holdfast::mysql {
 namespace {
@@ -166,6 +169,11 @@ std::tuple<int, size_t, size_t> specificity(std::string_view pattern) {
     return {1, wildcard, pattern.size()};
 }
 
+int usefulness(std::string_view plugin) {
+    if (plugin == plugin::native || plugin == plugin::caching_sha2) return 2;
+    return plugin == plugin::ed25519_stored ? 1 : 0;
+}
+
 }  // namespace
 
 bool host_matches(std::string_view pattern, const ClientHost& host) {
@@ -190,7 +198,11 @@ const dialect::StoredAccount* choose_account(const std::vector<dialect::StoredAc
     const dialect::StoredAccount* best = nullptr;
     for (const dialect::StoredAccount& account : accounts) {
         if (!host_matches(account.host, host)) continue;
-        if (best == nullptr || specificity(account.host) > specificity(best->host)) best = &account;
+        // Alternatives of one account: the one whose proof can be carried on to servers.
+        const auto rank = [](const dialect::StoredAccount& each) {
+            return std::pair(specificity(each.host), usefulness(each.plugin));
+        };
+        if (best == nullptr || rank(account) > rank(*best)) best = &account;
     }
     return best;
 }

@@ -304,26 +304,4 @@ Secret xor_with_salt(std::string_view bytes, Bytes salt) {
     return Secret(std::move(mixed));
 }
 
-// ---- client_ed25519
-// ----------------------------------------------------------------------------------------
-
-bool check_ed25519(Bytes signature, Bytes nonce, std::string_view stored) {
-    if (signature.size() != 64 || stored.size() != 43) return false;
-    const std::string padded = std::string(stored) + '=';
-    std::array<unsigned char, 33> public_key;
-    if (EVP_DecodeBlock(public_key.data(), reinterpret_cast<const unsigned char*>(padded.data()), 44) != 33) {
-        return false;
-    }
-    EVP_PKEY* key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, public_key.data(), 32);
-    EVP_MD_CTX* context = EVP_MD_CTX_new();
-    const bool ok =
-        key != nullptr && context != nullptr &&
-        EVP_DigestVerifyInit(context, nullptr, nullptr, nullptr, key) == 1 &&
-        EVP_DigestVerify(context, uchars(signature), signature.size(), uchars(nonce), nonce.size()) == 1;
-    EVP_MD_CTX_free(context);
-    EVP_PKEY_free(key);
-    ERR_clear_error();
-    return ok;
-}
-
 }  // namespace holdfast::mysql

@@ -26,7 +26,6 @@ inline constexpr std::string_view ed25519_stored = "ed25519";  // in mysql.globa
 }  // namespace plugin
 
 inline constexpr size_t salt_bytes = 20;
-inline constexpr size_t ed25519_nonce_bytes = 32;
 
 using Sha1 = std::array<std::byte, 20>;
 using Sha256 = std::array<std::byte, 32>;
@@ -104,13 +103,5 @@ private:
 Result<ByteBuffer> rsa_encrypt(std::string_view public_pem, Bytes plain);
 /// The password with its NUL, each byte XOR the salt's, over and over.
 Secret xor_with_salt(std::string_view bytes, Bytes salt);
-
-// ---- client_ed25519
-// ----------------------------------------------------------------------------------------
-
-/// Whether `signature` is one over `nonce` by the key that `stored` (43 letters of base64) names.
-/// Signing is not here: MariaDB takes SHA512(password) for the expanded private key, and libcrypto makes the
-/// expanded key itself, of a seed of 32 bytes.
-bool check_ed25519(Bytes signature, Bytes nonce, std::string_view stored);
 
 }  // namespace holdfast::mysql

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "protocol/base/limits.h"
+#include "protocol/mysql/ed25519.h"
 #include "protocol/mysql/errors.h"
 #include "protocol/mysql/login_request.h"
 #include "protocol/mysql/tracking.h"
@@ -113,6 +114,13 @@ struct ClientLogin::State {
 
     Method method() const { return static_cast<Method>(options.handshake.auth); }
     ClientHost host() const { return {options.handshake.client_address}; }
+    /// What the greeting offers: the servers' own default.
+    std::string_view default_plugin() const {
+        if (!options.handshake.auth_plugin.empty()) return options.handshake.auth_plugin;
+        const std::string_view version = options.handshake.server_version;
+        const bool is_sha2 = !is_mariadb(version) && version_number(version) >= 8'000;
+        return is_sha2 ? plugin::caching_sha2 : plugin::native;
+    }
     bool is_private() const { return is_secured || options.handshake.is_local; }
 
     Step end(Step step) {
@@ -140,12 +148,13 @@ struct ClientLogin::State {
 
     void greet(ByteBuffer& out);
     Progress on_packet(Bytes in, ByteBuffer& out);
-    Step on_opening(Bytes payload, Bytes behind, ByteBuffer& out);
+    Step on_opening(Bytes payload, ByteBuffer& out);
     Step on_request(ByteBuffer& out);
     void adopt(std::optional<dialect::StoredRole> role);
     std::string wire_plugin() const;
     Step switch_plugin(ByteBuffer& out);
     Step on_answer(Bytes answer, ByteBuffer& out);
+    bool is_proof_for_earlier_salt();
     Step check_native_answer(Bytes answer, ByteBuffer& out);
     Step check_sha2_answer(Bytes answer, ByteBuffer& out);
     Step check_ed25519_answer(Bytes answer, ByteBuffer& out);
@@ -168,8 +177,7 @@ void ClientLogin::State::greet(ByteBuffer& out) {
     writer.u16(static_cast<uint16_t>(offered >> 16)).u8(salt_bytes + 1).zeros(6);
     writer.u32(static_cast<uint32_t>(offered >> 32));  // zeros where the server is MySQL
     writer.bytes(Bytes(salt).subspan(8)).u8(0);
-    writer.text(options.handshake.auth_plugin.empty() ? plugin::native
-                                                      : std::string_view(options.handshake.auth_plugin));
+    writer.text(default_plugin());
     sequence = writer.finish();
 }
 
@@ -184,7 +192,7 @@ Progress ClientLogin::State::on_packet(Bytes in, ByteBuffer& out) {
     const size_t consumed = (*packet)->total_bytes();
     const Bytes payload = (*packet)->payload;
     switch (phase) {
-        case Phase::opening: return {consumed, on_opening(payload, in.subspan(consumed), out)};
+        case Phase::opening: return {consumed, on_opening(payload, out)};
         case Phase::answering: return {consumed, on_answer(payload, out)};
         case Phase::full_login:
         case Phase::full_by_rsa: return {consumed, on_full_login(payload, out)};
@@ -196,18 +204,14 @@ Progress ClientLogin::State::on_packet(Bytes in, ByteBuffer& out) {
     std::abort();
 }
 
-Step ClientLogin::State::on_opening(Bytes payload, Bytes behind, ByteBuffer& out) {
+Step ClientLogin::State::on_opening(Bytes payload, ByteBuffer& out) {
     if (is_ssl_request(payload)) {
         if ((offered & capability::ssl) == 0 || is_secured) {
             return violate(out, "Bad handshake: TLS is not offered here");
         }
-        if (!behind.empty()) {
-            // Whoever sits between client and proxy could have put them there, and they would count as if
-            // they had come through TLS.
-            return violate(out, "Bad handshake: unencrypted data behind the wish for TLS");
-        }
+        // Nobody answers the wish: the handshake may be right behind it, and nothing else can be.
         phase = Phase::securing;
-        return Step::start_tls;
+        return Step::start_tls_now;
     }
     auto parsed = parse_login_request(payload, offered);
     if (!parsed && parsed.error().code == ErrorCode::unsupported) {
@@ -256,26 +260,26 @@ void ClientLogin::State::adopt(std::optional<dialect::StoredRole> role) {
     if (role && role->can_login && role->accounts.empty() && !role->password.empty()) {
         is_known = is_configured = true;
         known_password = std::move(role->password);
-        plugin = request.plugin == plugin::caching_sha2 ? request.plugin : std::string(plugin::native);
+        const bool is_usable = request.plugin == plugin::caching_sha2 || request.plugin == plugin::ed25519;
+        plugin = is_usable ? request.plugin : std::string(plugin::native);
     } else if (const dialect::StoredAccount* found =
                    role && role->can_login ? choose_account(role->accounts, host()) : nullptr) {
         is_known = true;
         account = *found;
         plugin = account.plugin.empty() ? std::string(plugin::native) : account.plugin;
         if (plugin == plugin::ed25519_stored) plugin = plugin::ed25519;
-        // The account decides, but a configured password serves where the stored one can't be checked.
-        known_password = std::move(role->password);
     } else {
-        plugin = options.handshake.auth_plugin.empty() ? std::string(plugin::native)
-                                                       : options.handshake.auth_plugin;
+        plugin = default_plugin();
     }
     if (method() == Method::clear) plugin = plugin::clear;
 }
 
 /// The plugin whose answer is waited for. One that the proxy can't check goes on like the default one, and
-/// fails at the end.
+/// fails at the end. A signature teaches nothing that servers could be given: the client of an ed25519 account
+/// whose password is not configured is asked for the password itself, in caching_sha2_password's safe ways.
 std::string ClientLogin::State::wire_plugin() const {
-    if (plugin == plugin::caching_sha2 || plugin == plugin::ed25519 || plugin == plugin::clear) return plugin;
+    if (plugin == plugin::ed25519) return std::string(is_configured ? plugin::ed25519 : plugin::caching_sha2);
+    if (plugin == plugin::caching_sha2 || plugin == plugin::clear) return plugin;
     return std::string(plugin::native);
 }
 
@@ -315,6 +319,18 @@ Step ClientLogin::State::on_answer(Bytes answer, ByteBuffer& out) {
         return on_password(password);
     }
     return check_native_answer(answer, out);
+}
+
+/// Which of the connection's salts the proof of a COM_CHANGE_USER is for becomes `salt`.
+bool ClientLogin::State::is_proof_for_earlier_salt() {
+    const auto stored = is_configured ? std::optional(sha1(sha1(as_bytes(known_password.reveal()))))
+                                      : parse_native_stored(account.stored.reveal());
+    const Bytes proof = as_bytes(request.proof.reveal());
+    if (!stored || proof.empty()) return proof.empty() && is_known && account.stored.empty() && !is_configured;
+    if (check_native(proof, salt, *stored)) return true;
+    if (!check_native(proof, greeting_salt, *stored)) return false;
+    salt.assign(greeting_salt.begin(), greeting_salt.end());
+    return true;
 }
 
 Step ClientLogin::State::check_native_answer(Bytes answer, ByteBuffer& out) {
@@ -383,9 +399,10 @@ Step ClientLogin::State::check_sha2_answer(Bytes answer, ByteBuffer& out) {
 }
 
 Step ClientLogin::State::check_ed25519_answer(Bytes answer, ByteBuffer& out) {
-    if (!is_known) return deny(out, "no such account");
-    if (!check_ed25519(answer, salt, account.stored.reveal())) return deny(out, "the password is wrong");
-    if (!known_password.empty()) learned = Credential::of_password(known_password);
+    if (!check_ed25519(answer, salt, ed25519_stored_of(known_password.reveal()))) {
+        return deny(out, "the password is wrong");
+    }
+    learned = Credential::of_password(known_password);
     return proven(out);
 }
 
@@ -463,8 +480,8 @@ ClientLogin::ClientLogin(ClientLoginOptions options, const ClientTraits& connect
     state.is_change_user = true;
     state.is_secured = connection.is_secured;
     state.sequence = static_cast<uint8_t>(sequence + 1);
-    state.greeting_salt = connection.salt;
-    state.salt.assign(connection.salt.begin(), connection.salt.end());
+    state.greeting_salt = connection.greeting_salt;
+    state.salt.assign(connection.last_salt.begin(), connection.last_salt.end());
     state.phase = State::Phase::looking_up;
     auto parsed = parse_change_user(payload, connection.capabilities, connection.collation);
     if (parsed) {
@@ -528,9 +545,11 @@ Step ClientLogin::on_secret(std::optional<dialect::StoredRole> role, ByteBuffer&
     const std::string_view used =
         state.request.plugin.empty() ? plugin::native : std::string_view(state.request.plugin);
     const bool can_switch = (state.request.capabilities & capability::plugin_auth) != 0;
-    // A COM_CHANGE_USER always gets a salt of its own: the connection's may be the one of another login.
+    // A COM_CHANGE_USER comes with a proof for an earlier salt. Which one depends on the client, and some know no
+    // other one even when they are given it.
+    const bool is_proven = state.is_change_user && wanted == plugin::native && state.is_proof_for_earlier_salt();
     if (used != wanted || wanted == plugin::ed25519 || wanted == plugin::clear ||
-        (state.is_change_user && can_switch)) {
+        (state.is_change_user && can_switch && !is_proven)) {
         return state.switch_plugin(out);
     }
     const Secret proof = std::move(state.request.proof);
@@ -558,7 +577,9 @@ void ClientLogin::derive() {
     }
     const std::string_view password = state.candidate.reveal();
     const std::string_view stored = state.account.stored.reveal();
-    if (state.is_configured) {
+    if (state.plugin == plugin::ed25519 && !state.is_configured) {
+        state.is_right = state.is_known && ed25519_stored_of(password) == stored;
+    } else if (state.is_configured) {
         state.is_right = state.candidate == state.known_password;
     } else if (const auto native = parse_native_stored(stored)) {
         state.is_right = equal_in_constant_time(sha1(sha1(as_bytes(password))), *native);
@@ -623,7 +644,10 @@ std::shared_ptr<const dialect::ClientTraits> ClientLogin::traits() const {
         traits->compression_level = state.request.compression_level;
     }
     traits->is_secured = state.is_private();
-    traits->salt = state.greeting_salt;
+    traits->greeting_salt = traits->last_salt = state.greeting_salt;
+    if (state.salt.size() == salt_bytes) {
+        std::copy(state.salt.begin(), state.salt.end(), traits->last_salt.begin());
+    }
     traits->server_version = state.options.handshake.server_version;
     return traits;
 }

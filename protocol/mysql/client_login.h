@@ -25,7 +25,9 @@ struct ClientTraits final : dialect::ClientTraits {
     Compression compression = Compression::none;  // begins behind the OK packet of the login
     uint8_t compression_level = 0;                // zstd: as the client asks
     bool is_secured = false;                      // TLS or a Unix socket
-    std::array<std::byte, salt_bytes> salt{};     // of the greeting: for COM_CHANGE_USER
+    /// Those of the greeting and of its last proof: a COM_CHANGE_USER comes with a proof for one of them.
+    std::array<std::byte, salt_bytes> greeting_salt{};
+    std::array<std::byte, salt_bytes> last_salt{};
     std::string server_version;
 };
 

@@ -61,8 +61,8 @@ Result<size_t> FrameDecoder::feed(Bytes in, ByteBuffer& plain) {
            plain.size() - before < limits::decompressed_at_once_bytes_max) {
         const std::byte* head = in.data() + consumed;
         const PacketHeader header{load_le24(head), std::to_integer<uint8_t>(head[3])};
-        // A new command begins with 0 again.
-        if (header.sequence != sequence_ && header.sequence != 0) {
+        // A new command begins with 0 again, be the answer to the last one still under way or not.
+        if (header.sequence != sequence_ && header.sequence != answered_ && header.sequence != 0) {
             return Error{ErrorCode::bad_value, "a compressed frame out of order"};
         }
         if (in.size() - consumed - frame_header_bytes < header.payload_bytes) break;

@@ -44,11 +44,14 @@ public:
     Result<size_t> feed(Bytes in, ByteBuffer& plain);
     /// The id behind the last frame: for the answer.
     uint8_t next_sequence() const { return sequence_; }
+    /// The id behind the last frame sent: what a client sends in answer to it (a file, a proof) begins there.
+    void answered(uint8_t sequence) { answered_ = sequence; }
 
 private:
     Status decode_frame(Bytes body, uint32_t plain_bytes, ByteBuffer& plain);
     Compression algorithm_;
     uint8_t sequence_ = 0;
+    uint8_t answered_ = 0;
 };
 
 }  // namespace holdfast::mysql

@@ -219,6 +219,9 @@ Conversation::Verdict Conversation::take_unit(Slot slot, PacketRole role, const 
             return Verdict::drop;
         case PacketRole::last_column: unit.owes_eof = !client_has(capability::deprecate_eof); [[fallthrough]];
         case PacketRole::column_count:
+            // Columns that the client knows from the prepare are left out; the EOF behind them is not.
+            if (unit.reply.in_rows()) unit.owes_eof = !client_has(capability::deprecate_eof);
+            [[fallthrough]];
         case PacketRole::column:
             if (unit.heads_to_swallow > 0) {
                 --unit.heads_to_swallow;

@@ -59,7 +59,10 @@ public:
         if (consumed && *consumed > 0) encoder_.follow(decoder_.next_sequence());
         return consumed;
     }
-    void encode(Bytes plain, ByteBuffer& out) override { encoder_.encode(plain, out); }
+    void encode(Bytes plain, ByteBuffer& out) override {
+        encoder_.encode(plain, out);
+        decoder_.answered(encoder_.sequence());
+    }
 
 private:
     FrameEncoder encoder_;

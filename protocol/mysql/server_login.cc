@@ -9,6 +9,7 @@
 #include "protocol/base/limits.h"
 #include "protocol/mysql/auth.h"
 #include "protocol/mysql/client_login.h"
+#include "protocol/mysql/ed25519.h"
 #include "protocol/mysql/errors.h"
 #include "protocol/mysql/greeting.h"
 #include "protocol/mysql/packets.h"
@@ -284,9 +285,17 @@ Step ServerLogin::State::on_switch(Bytes payload, ByteBuffer& out) {
         return Step::need_bytes;
     }
     if (plugin == plugin::ed25519) {
-        return lack(
-            "an ed25519 signature, which the proxy can't make: use mysql_native_password or "
-            "caching_sha2_password for this user");
+        if (credential.password.empty() && !credential.has_no_password) {
+            return lack(
+                "an ed25519 signature, which takes the plain password: let the client log in by TLS, or give "
+                "the password in a [[user]] of the configuration");
+        }
+        if (salt.size() != ed25519_nonce_bytes) {
+            return violated("an ed25519 nonce of " + std::to_string(salt.size()) + " bytes");
+        }
+        lacking.clear();
+        sequence = PacketWriter(out, sequence).bytes(sign_ed25519(credential.password.reveal(), salt)).finish();
+        return Step::need_bytes;
     }
     if (plugin != plugin::native && plugin != plugin::caching_sha2) {
         return lack("\"" + plugin + "\", which is not supported");

@@ -77,7 +77,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         consumed += progress.consumed;
         Step step = progress.step;
         const bool is_driven = step != Step::need_bytes;
-        if (step == Step::start_tls) step = login.on_secured("", {}, "", out);
+        if (step == Step::start_tls_now) step = login.on_secured("", {}, "", out);
         if (step == Step::need_secret) {
             step = login.on_secret(is_known ? std::optional(role_of(data[0])) : std::nullopt, out);
         }

@@ -1,4 +1,5 @@
 #include "protocol/mysql/auth.h"
+#include "protocol/mysql/ed25519.h"
 
 #include <string>
 
@@ -111,6 +112,17 @@ TEST_CASE("ed25519: a signature over the nonce") {
     CHECK_FALSE(check_ed25519(as_bytes(signature).first(63), as_bytes(nonce), stored));
     CHECK_FALSE(check_ed25519(as_bytes(signature), as_bytes(nonce), ""));
     CHECK_FALSE(check_ed25519(as_bytes(signature), as_bytes(nonce), std::string(43, '!')));
+}
+
+TEST_CASE("ed25519: keys and signatures of passwords") {
+    // As MariaDB's documentation of ed25519_password() has it.
+    CHECK(ed25519_stored_of("secret") == "ZIgUREUg5PVgQ6LskhXmO+eZLS0nC8be6HPjYWR4YJY");
+    const std::string nonce = "0123456789abcdef0123456789abcdef";
+    for (const std::string& password : {std::string(), std::string("secret"), std::string(500, 'x')}) {
+        const Ed25519Signature signature = sign_ed25519(password, as_bytes(nonce));
+        CHECK(check_ed25519(signature, as_bytes(nonce), ed25519_stored_of(password)));
+        CHECK_FALSE(check_ed25519(signature, as_bytes(nonce), ed25519_stored_of(password + "!")));
+    }
 }
 
 TEST_CASE("salts are printable, without NUL and '$'") {

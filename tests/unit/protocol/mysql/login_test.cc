@@ -7,6 +7,7 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/mysql/client_login.h"
+#include "protocol/mysql/ed25519.h"
 #include "protocol/mysql/greeting.h"
 #include "protocol/mysql/server_login.h"
 #include "protocol/mysql/tracking.h"
@@ -121,7 +122,7 @@ struct Pair {
             }
             break;
         }
-        if (proxy_step == Step::start_tls) proxy_step = proxy.on_secured({}, {}, {}, to_login);
+        if (proxy_step == Step::start_tls_now) proxy_step = proxy.on_secured({}, {}, {}, to_login);
         if (proxy_step == Step::need_secret) proxy_step = proxy.on_secret(std::move(role), to_login);
         if (proxy_step == Step::derive_keys) {
             proxy.derive();
@@ -391,7 +392,9 @@ struct Greeted {
     ServerLogin login;
     ByteBuffer sent;
     explicit Greeted(const std::string& version = mariadb_version, int tls = 0)
-        : login(identity_of(), options(tls)) {
+        : Greeted(options(tls), version) {}
+    explicit Greeted(const dialect::ServerHandshakeOptions& made, const std::string& version = mariadb_version)
+        : login(identity_of(), made) {
         Setup setup;
         setup.version = version;
         ClientLogin server(client_options(setup));
@@ -452,7 +455,7 @@ TEST_CASE("server login: liars and unsupported wishes") {
                          "mysql_clear_password\0")) == Kind::credential);
     CHECK(kind_after(raw("\xfe"
                          "client_ed25519\0") +
-                     std::string(32, 'x')) == Kind::credential);
+                     std::string(31, 'x')) == Kind::broken);
     CHECK(kind_after(raw("\xfe"
                          "dialog\0")) == Kind::credential);
     CHECK(kind_after(raw("\xfe"
@@ -477,6 +480,24 @@ TEST_CASE("server login: liars and unsupported wishes") {
     }
     CHECK(step == Step::failed);
     CHECK(rounds < 20);
+}
+
+TEST_CASE("server login: ed25519 is signed with the password, and with nothing less") {
+    const std::string nonce(32, 'x');
+    const std::string wish = raw("\xfe"
+                                 "client_ed25519\0") +
+                             nonce;
+    Greeted greeted;
+    REQUIRE(greeted.on(2, wish) == Step::need_bytes);
+    REQUIRE(greeted.sent.size() == 4 + 64);
+    CHECK(check_ed25519(Bytes(greeted.sent).subspan(4), as_bytes(nonce), ed25519_stored_of("pencil")));
+    auto key_only = std::make_shared<Credential>(Credential::of_password(Secret("pencil")));
+    key_only->password = {};
+    dialect::ServerHandshakeOptions options;
+    options.credential = key_only;
+    Greeted lacking(options);
+    CHECK(lacking.on(2, wish) == Step::failed);
+    CHECK(lacking.login.refusal().kind == Kind::credential);
 }
 
 TEST_CASE("server login: the password in full needs TLS or a public key") {
@@ -565,7 +586,7 @@ TEST_CASE("client login: the greeting") {
         CHECK(greeting->connection_id == 77);
         CHECK(greeting->salt.size() == 20);
         CHECK(greeting->collation == 45);
-        CHECK(greeting->plugin == plugin::native);
+        CHECK(greeting->plugin == (mariadb ? plugin::native : plugin::caching_sha2));
         CHECK(((greeting->capabilities & capability::client_mysql) == 0) == mariadb);
         CHECK(((greeting->capabilities & capability::cache_metadata) != 0) == mariadb);
         CHECK(((greeting->capabilities & capability::query_attributes) == 0) == mariadb);
@@ -584,11 +605,14 @@ TEST_CASE("client login: what it refuses before any password") {
         .u32(0)
         .zeros(24)
         .finish();
-    CHECK(Opened().login.on_bytes(ssl, ssl).step == Step::start_tls);
-    ssl.resize(36);
-    ByteBuffer injected = ssl;
-    append(injected, request_packet(plain_capabilities, "alice", raw("\0"), 2));
-    CHECK(Opened().refused(injected) == 1043);
+    // What is behind the wish belongs to TLS, be it a handshake that did not wait or something smuggled in.
+    ByteBuffer followed = ssl;
+    append(followed, request_packet(plain_capabilities, "alice", raw("\0"), 2));
+    ByteBuffer unsent;
+    const auto progress = Opened().login.on_bytes(followed, unsent);
+    CHECK(progress.step == Step::start_tls_now);
+    CHECK(progress.consumed == ssl.size());
+    CHECK(unsent.empty());
     Setup without;
     without.tls_offered = false;
     CHECK(Opened(client_options(without)).refused(ssl) == 1043);
@@ -640,7 +664,50 @@ TEST_CASE("client login: errors of the engine carry the right number and sequenc
     CHECK(opened.sent[3] == std::byte{2});
 }
 
-TEST_CASE("client login: COM_CHANGE_USER gets a salt of its own") {
+TEST_CASE("client login: an ed25519 account's client shows its password, by TLS or a public key") {
+    for (const int tls : {0, 1}) {
+        for (const bool is_right : {true, false}) {
+            Setup setup;
+            setup.plugin = plugin::ed25519_stored;
+            setup.stored = ed25519_stored_of(is_right ? "pencil" : "another");
+            setup.tls = tls;
+            Pair pair(setup);
+            pair.run(role_of(setup));
+            CHECK(pair.proxy_step == (is_right ? Step::done : Step::failed));
+            CHECK_FALSE(pair.password_seen);
+            if (!is_right) continue;
+            const auto learned = std::dynamic_pointer_cast<const Credential>(pair.proxy.take_credential());
+            REQUIRE(learned);
+            CHECK(learned->password.reveal() == "pencil");
+        }
+    }
+}
+
+TEST_CASE("client login: a COM_CHANGE_USER may prove itself for an earlier salt") {
+    Setup setup = native();
+    Pair first(setup);
+    first.run(role_of(setup));
+    REQUIRE(first.proxy_step == Step::done);
+    auto traits = *std::dynamic_pointer_cast<const ClientTraits>(first.proxy.traits());
+    const auto last_step = [&](Bytes salt, std::string_view password) {
+        const Sha1 proof = native_proof(sha1(as_bytes(password)), salt);
+        const std::string payload = raw("\x11"
+                                        "bob\0\x14") +
+                                    std::string(as_text(proof)) +
+                                    raw("other\0\x21\0mysql_native_password\0\0");
+        ClientLogin change(client_options(setup), traits, as_bytes(payload), 0);
+        ByteBuffer out;
+        REQUIRE(change.start(out) == Step::need_secret);
+        return change.on_secret(role_of(setup), out);
+    };
+    traits.last_salt.fill(std::byte{'l'});
+    CHECK(last_step(traits.greeting_salt, "pencil") == Step::done);
+    CHECK(last_step(traits.last_salt, "pencil") == Step::done);
+    CHECK(last_step(traits.last_salt, "stencil") == Step::need_bytes);  // another salt, another chance
+    CHECK(last_step(ByteBuffer(20, std::byte{'x'}), "pencil") == Step::need_bytes);
+}
+
+TEST_CASE("client login: COM_CHANGE_USER gets a salt of its own without a proof for an earlier one") {
     Setup setup = native();
     Pair first(setup);
     first.run(role_of(setup));
