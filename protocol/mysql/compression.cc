@@ -106,4 +106,33 @@ Status FrameDecoder::decode_frame(Bytes body, uint32_t plain_bytes, ByteBuffer& 
     return Error{ErrorCode::bad_length, "a compressed frame does not hold what it says"};
 }
 
+void PacketRenumberer::pass(std::span<std::byte> plain) {
+    while (!plain.empty()) {
+        if (header_bytes_ == packet_header_bytes) {
+            const size_t size = std::min(payload_left_, plain.size());
+            payload_left_ -= size;
+            plain = plain.subspan(size);
+            if (payload_left_ == 0) {
+                continues_ = payload_bytes_ == packet_payload_bytes_max;
+                header_bytes_ = 0;
+            }
+            continue;
+        }
+        if (header_bytes_ == 0) payload_bytes_ = 0;
+        if (header_bytes_ < 3) {
+            payload_bytes_ |= std::to_integer<uint32_t>(plain[0]) << (8 * header_bytes_);
+        } else {
+            if (continues_) plain[0] = std::byte{static_cast<uint8_t>(sequence_ + 1)};
+            sequence_ = std::to_integer<uint8_t>(plain[0]);
+            payload_left_ = payload_bytes_;
+        }
+        plain = plain.subspan(1);
+        ++header_bytes_;
+        if (header_bytes_ == packet_header_bytes && payload_left_ == 0) {
+            continues_ = false;
+            header_bytes_ = 0;
+        }
+    }
+}
+
 }  // namespace holdfast::mysql

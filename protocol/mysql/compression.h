@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/result.h"
@@ -52,6 +53,21 @@ private:
     Compression algorithm_;
     uint8_t sequence_ = 0;
     uint8_t answered_ = 0;
+};
+
+/// Numbers the packets of a payload of 16 MiB and more as the uncompressed protocol wants them. In frames nobody
+/// looks at those numbers, and libmariadb takes some of them from its count of frames.
+class PacketRenumberer {
+public:
+    /// `plain` goes on where the last call's ended.
+    void pass(std::span<std::byte> plain);
+
+private:
+    size_t header_bytes_ = 0;  // of the next header, seen so far
+    uint32_t payload_bytes_ = 0;
+    size_t payload_left_ = 0;
+    bool continues_ = false;  // the next packet belongs to the payload of the last one
+    uint8_t sequence_ = 0;
 };
 
 }  // namespace holdfast::mysql

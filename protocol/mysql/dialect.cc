@@ -55,8 +55,10 @@ public:
     explicit Frames(const ClientTraits& traits)
         : encoder_(traits.compression, traits.compression_level), decoder_(traits.compression) {}
     Result<size_t> decode(Bytes in, ByteBuffer& plain) override {
+        const size_t before = plain.size();
         auto consumed = decoder_.feed(in, plain);
         if (consumed && *consumed > 0) encoder_.follow(decoder_.next_sequence());
+        renumberer_.pass(std::span(plain).subspan(before));
         return consumed;
     }
     void encode(Bytes plain, ByteBuffer& out) override {
@@ -67,6 +69,7 @@ public:
 private:
     FrameEncoder encoder_;
     FrameDecoder decoder_;
+    PacketRenumberer renumberer_;
 };
 
 }  // namespace

@@ -23,6 +23,10 @@ using Kind = dialect::ServerRefusal::Kind;
 
 namespace {
 
+constexpr std::string_view no_signature =
+    "an ed25519 signature, which takes the plain password: let the client log in by TLS, or give the password in "
+    "a [[user]] of the configuration";
+
 constexpr uint8_t sha2_fast_ok = 3;
 constexpr uint8_t sha2_full_login = 4;
 constexpr uint8_t sha2_public_key_request = 2;
@@ -62,6 +66,7 @@ struct ServerLogin::State {
     bool is_secured = false;
     std::string plugin;  // whose answer the server has, or waits for
     int rounds = 0;
+    bool has_failed_ed25519 = false;
     std::string lacking;  // what could not be proven, for when the server refuses
 
     dialect::Parameters parameters;
@@ -92,6 +97,7 @@ struct ServerLogin::State {
     Step send_request(ByteBuffer& out);
     Step on_auth(Bytes payload, ByteBuffer& out);
     Step on_switch(Bytes payload, ByteBuffer& out);
+    Step sign(Bytes nonce, ByteBuffer& out);
     Step on_more_data(Bytes data, ByteBuffer& out);
     Step on_public_key(Bytes pem, ByteBuffer& out);
     Step on_authenticated(Bytes payload, ByteBuffer& out);
@@ -284,19 +290,7 @@ Step ServerLogin::State::on_switch(Bytes payload, ByteBuffer& out) {
         sequence = PacketWriter(out, sequence).text(credential.password.reveal()).finish();
         return Step::need_bytes;
     }
-    if (plugin == plugin::ed25519) {
-        if (credential.password.empty() && !credential.has_no_password) {
-            return lack(
-                "an ed25519 signature, which takes the plain password: let the client log in by TLS, or give "
-                "the password in a [[user]] of the configuration");
-        }
-        if (salt.size() != ed25519_nonce_bytes) {
-            return violated("an ed25519 nonce of " + std::to_string(salt.size()) + " bytes");
-        }
-        lacking.clear();
-        sequence = PacketWriter(out, sequence).bytes(sign_ed25519(credential.password.reveal(), salt)).finish();
-        return Step::need_bytes;
-    }
+    if (plugin == plugin::ed25519) return sign(salt, out);
     if (plugin != plugin::native && plugin != plugin::caching_sha2) {
         return lack("\"" + plugin + "\", which is not supported");
     }
@@ -313,6 +307,27 @@ Step ServerLogin::State::on_switch(Bytes payload, ByteBuffer& out) {
     // An empty password of caching_sha2_password is a single NUL.
     if (proof->empty() && plugin == plugin::caching_sha2) writer.u8(0);
     sequence = writer.finish();
+    return Step::need_bytes;
+}
+
+/// The proof of an ed25519 account.
+Step ServerLogin::State::sign(Bytes nonce, ByteBuffer& out) {
+    if (nonce.size() != ed25519_nonce_bytes) {
+        return violated("an ed25519 nonce of " + std::to_string(nonce.size()) + " bytes");
+    }
+    Ed25519Signature signature{};
+    if (!credential.password.empty() || credential.has_no_password) {
+        signature = sign_ed25519(credential.password.reveal(), nonce);
+        lacking.clear();
+    } else if (has_failed_ed25519) {
+        return lack(no_signature);
+    } else {
+        // The account may be one of several plugins (IDENTIFIED VIA ed25519 OR …): the server asks for the next
+        // one when the first has failed.
+        has_failed_ed25519 = true;
+        lacking = no_signature;
+    }
+    sequence = PacketWriter(out, sequence).bytes(signature).finish();
     return Step::need_bytes;
 }
 

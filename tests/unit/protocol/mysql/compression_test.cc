@@ -89,3 +89,48 @@ TEST_CASE("compression: liars") {
         CHECK(refused(late));
     }
 }
+
+TEST_CASE("compression: frames that answer frames, and commands that do not wait, are in order") {
+    FrameEncoder client(Compression::zlib);
+    FrameDecoder decoder(Compression::zlib);
+    const auto feed = [&](uint8_t sequence) {
+        client.follow(sequence);
+        ByteBuffer frames, plain;
+        client.encode(as_bytes("abc"), frames);
+        return decoder.feed(frames, plain).ok();
+    };
+    CHECK(feed(0));
+    CHECK(feed(1));
+    decoder.answered(5);
+    CHECK(feed(5));  // a file, say
+    CHECK(feed(6));
+    CHECK(feed(0));
+    CHECK_FALSE(feed(9));
+}
+
+TEST_CASE("compression: packets of a long payload are numbered anew, wherever the stream is cut") {
+    // A payload of two full packets and an empty one, then another command; the numbers are nonsense.
+    const auto stream = [](std::array<uint8_t, 5> numbers) {
+        ByteBuffer made;
+        for (size_t i = 0; i < numbers.size(); ++i) {
+            const uint32_t size = i < 2 ? packet_payload_bytes_max : i == 2 ? 0 : i == 3 ? 5 : 0;
+            const size_t at = made.size();
+            made.resize(at + packet_header_bytes + size, std::byte{'x'});
+            store_packet_header(made.data() + at, size, numbers[i]);
+        }
+        return made;
+    };
+    const ByteBuffer right = stream({4, 5, 6, 0, 7});
+    for (const size_t piece : {size_t{1} << 25, size_t{0xffffff}, size_t{0x10001}}) {
+        ByteBuffer given = stream({4, 200, 7, 0, 7});
+        PacketRenumberer renumberer;
+        for (size_t at = 0; at < given.size(); at += piece) {
+            renumberer.pass(std::span(given).subspan(at, std::min(piece, given.size() - at)));
+        }
+        CHECK(given == right);
+    }
+    ByteBuffer given = stream({4, 200, 7, 0, 7});
+    PacketRenumberer renumberer;
+    for (std::byte& each : given) renumberer.pass(std::span(&each, 1));
+    CHECK(given == right);
+}

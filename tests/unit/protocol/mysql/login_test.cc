@@ -496,8 +496,15 @@ TEST_CASE("server login: ed25519 is signed with the password, and with nothing l
     dialect::ServerHandshakeOptions options;
     options.credential = key_only;
     Greeted lacking(options);
-    CHECK(lacking.on(2, wish) == Step::failed);
+    // It fails that plugin, for the account may have another one, but not for ever.
+    REQUIRE(lacking.on(2, wish) == Step::need_bytes);
+    CHECK_FALSE(check_ed25519(Bytes(lacking.sent).subspan(4), as_bytes(nonce), ed25519_stored_of("pencil")));
+    CHECK(lacking.on(4, wish) == Step::failed);
     CHECK(lacking.login.refusal().kind == Kind::credential);
+    Greeted refused(options);
+    REQUIRE(refused.on(2, wish) == Step::need_bytes);
+    CHECK(refused.on(4, raw("\xff\x15\x04#28000Access denied")) == Step::failed);
+    CHECK(refused.login.refusal().kind == Kind::credential);
 }
 
 TEST_CASE("server login: the password in full needs TLS or a public key") {
