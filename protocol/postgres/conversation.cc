@@ -35,9 +35,8 @@ Conversation::Conversation(const dialect::Identity& identity, StatementCache& st
 
 void Conversation::slot_opened(Slot slot, bool is_replica) {
     SlotState& state = slots_[index(slot)];
-    const uint32_t generation = state.generation + 1;
     state = {};
-    state.generation = generation;
+    names_.forget_connection(slot);
     state.is_open = true;
     state.is_replica = is_replica;
     state.says_replica = is_replica;
@@ -59,23 +58,22 @@ void Conversation::slot_lost(Slot slot) {
         copy_in_ = false;
         copy_both_ = false;
     }
-    const uint32_t generation = state.generation + 1;
     state = {};
-    state.generation = generation;
+    names_.forget_connection(slot);
 }
 
 bool Conversation::abandon_answer(Slot slot) {
     SlotState& state = slots_[index(slot)];
     if (unit_open() || state.body_left > 0) return false;
     // Named statements that the answers to come would have made or closed are not known any more.
-    if (copy_both_ || (named_ && !named_->empty())) return false;
+    if (copy_both_ || names_.has_names()) return false;
     uint32_t readies = 0;
     for (size_t i = 0; i < expected_.size(); ++i) {
         const char type = expected_.at(i).type;
         if (type == frontend::sync || type == frontend::query || type == frontend::function_call) ++readies;
     }
     state.swallow_ready = readies;
-    ++state.generation;
+    names_.forget_connection(slot);
     return true;
 }
 
@@ -108,18 +106,15 @@ bool Conversation::ask_for_state(Slot slot, ByteBuffer& out) {
         if (entry.version <= have || (is_subscription && state.is_replica)) continue;
         if (entry.only_after != 0 && state.synced < entry.only_after) continue;
         if (entry.key == "deallocate") {
-            if (named_) {
-                for (auto& [name, each] : *named_) set_present(each, slot, {});
-            }
-            set_present(unnamed_, slot, {});
+            names_.deallocated(slot);
         } else if (entry.key.starts_with("prepare:")) {
-            NamedStatement& named_entry = named(std::string_view(entry.key).substr(8));
-            if (is_present(named_entry, slot) && named_entry.present[index(slot)] != named_entry.meant) {
-                ask("DEALLOCATE " + quoted(std::string_view(entry.key).substr(8)), entry.version);
-            }
-            set_present(named_entry, slot, named_entry.meant);
+            const std::string_view name = std::string_view(entry.key).substr(8);
+            auto& named = names_.at(name);
+            const StatementRef& present = names_.present(named, slot);
+            if (present && present != named.meant) ask("DEALLOCATE " + quoted(name), entry.version);
+            names_.set_present(named, slot, named.meant);
         } else if (entry.key.starts_with("deallocate:")) {
-            set_present(named(std::string_view(entry.key).substr(11)), slot, {});
+            names_.set_present(names_.at(std::string_view(entry.key).substr(11)), slot, {});
         }
         ask(entry.replay, entry.version);
     }

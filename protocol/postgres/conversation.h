@@ -4,13 +4,13 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "protocol/base/ring.h"
 #include "protocol/dialect/dialect.h"
 #include "protocol/dialect/session_log.h"
 #include "protocol/postgres/messages.h"
+#include "protocol/postgres/named_statements.h"
 #include "protocol/postgres/statements.h"
 
 namespace holdfast::postgres {
@@ -129,13 +129,7 @@ private:
         std::unique_ptr<std::vector<sql::Statement>>
             query;  // only when some statement has an effect or control
     };
-    struct NamedStatement {
-        StatementRef meant;                             // what the client knows it as; null: closed
-        std::array<StatementRef, slot_count> present;   // what each slot's connection has under the name
-        std::array<uint32_t, slot_count> generation{};  // of the slot, when `present` was true
-    };
     struct SlotState {
-        uint32_t generation = 0;     // grows with each new connection
         uint32_t swallow_ready = 0;  // ReadyForQuerys of an abandoned answer still to come
         uint32_t syncs_pending = 0;
         bool is_open = false;
@@ -165,20 +159,11 @@ private:
     bool read_names(CutScratch::Request& request, Bytes body, bool whole);
     void summarise(bool whole);
     void merge_facts(const sql::Classification& classes, const Statement* statement);
-    NamedStatement* find_named(std::string_view name);
-    NamedStatement& named(std::string_view name);
-    StatementRef meaning(std::string_view name);
-    StatementRef portal_statement(std::string_view portal);
     void expect_requests(Slot slot, bool rerun);
     void insert_missing(Slot slot, bool rerun, ByteBuffer& prefix);
     void insert_named_by(const sql::Statement& statement, Slot slot, ByteBuffer& prefix);
-    void insert_parse(Slot slot, std::string_view name, NamedStatement& entry, ByteBuffer& prefix);
-    void insert_close(Slot slot, std::string_view name, NamedStatement& entry, ByteBuffer& prefix);
-    bool is_present(const NamedStatement& entry, Slot slot) const;
-    void set_present(NamedStatement& entry, Slot slot, StatementRef statement);
-    void forget_if_unused(std::string_view name);
-    bool is_present_anywhere(const NamedStatement& entry) const;
-    void forget_all_statements(Slot slot);
+    void insert_parse(Slot slot, std::string_view name, NamedStatements::Entry& entry, ByteBuffer& prefix);
+    void insert_close(Slot slot, std::string_view name, NamedStatements::Entry& entry, ByteBuffer& prefix);
 
     // conversation_responses.cc
     enum class Verdict { forward, drop, stop };
@@ -232,10 +217,7 @@ private:
     size_t padding_ = 0;      // what the client still expects of a long message whose server is gone
     size_t stream_left_ = 0;  // of a long request whose head was accepted
     dialect::Pins pins_;
-    NamedStatement unnamed_;
-    StatementRef unnamed_portal_;
-    std::unique_ptr<std::unordered_map<std::string, NamedStatement>> named_;
-    std::unique_ptr<std::unordered_map<std::string, StatementRef>> portals_;
+    NamedStatements names_;
     std::unique_ptr<dialect::SessionLog> log_;
     std::unique_ptr<LostTransaction> lost_;
     std::vector<sql::Effect> pending_pins_;  // of the transaction under way

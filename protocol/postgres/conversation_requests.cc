@@ -39,12 +39,6 @@ bool is_frontend_type(char type) {
     }
 }
 
-/// Stands for a copy of a statement on a server that is not to be used again, whatever its text was.
-const StatementRef& outdated() {
-    static const StatementRef statement(new Statement);
-    return statement;
-}
-
 }  // namespace
 
 void CutScratch::clear() {
@@ -285,7 +279,7 @@ bool Conversation::read_names(CutScratch::Request& request, Bytes body, bool who
                     request.statement = earlier.statement;
                 }
             }
-            if (!request.statement) request.statement = meaning(request.name);
+            if (!request.statement) request.statement = names_.meaning(request.name);
             if (request.statement) merge_facts(request.statement->classes, request.statement.get());
             break;
         case frontend::describe:
@@ -299,7 +293,7 @@ bool Conversation::read_names(CutScratch::Request& request, Bytes body, bool who
             request.names_portal = kind == 'P';
             (request.names_portal ? request.portal : request.name) = name;
             if (request.type == frontend::describe && !request.names_portal) {
-                if ((request.statement = meaning(name))) {
+                if ((request.statement = names_.meaning(name))) {
                     merge_facts(request.statement->classes, request.statement.get());
                 }
             }
@@ -318,7 +312,7 @@ bool Conversation::read_names(CutScratch::Request& request, Bytes body, bool who
                     request.statement = earlier.statement;
                 }
             }
-            if (!request.statement) request.statement = portal_statement(request.portal);
+            if (!request.statement) request.statement = names_.portal(request.portal);
             if (request.statement) {
                 merge_facts(request.statement->classes, request.statement.get());
                 for (uint32_t i = 0; i < request.statement->classes.statement_count; ++i) {
@@ -340,7 +334,7 @@ void Conversation::merge_facts(const sql::Classification& classes, const Stateme
         const sql::Statement& each = classes.statements[i];
         bool harmless = is_harmless(each);
         if (each.executes_prepared) {
-            const StatementRef prepared = meaning(each.name);
+            const StatementRef prepared = names_.meaning(each.name);
             const Destination inner = prepared ? prepared->classes.destination : Destination::primary;
             harmless = prepared && prepared->classes.statement_count == 1 &&
                        is_harmless(prepared->classes.statements[0]);
@@ -390,52 +384,6 @@ void Conversation::summarise(bool whole) {
         facts.destination = Destination::primary;
         facts.rerunnable = false;
     }
-}
-
-Conversation::NamedStatement* Conversation::find_named(std::string_view name) {
-    if (name.empty()) return &unnamed_;
-    if (!named_) return nullptr;
-    const auto found = named_->find(std::string(name));
-    return found == named_->end() ? nullptr : &found->second;
-}
-
-Conversation::NamedStatement& Conversation::named(std::string_view name) {
-    if (name.empty()) return unnamed_;
-    if (!named_) named_ = std::make_unique<std::unordered_map<std::string, NamedStatement>>();
-    return (*named_)[std::string(name)];
-}
-
-StatementRef Conversation::meaning(std::string_view name) {
-    const NamedStatement* entry = find_named(name);
-    return entry ? entry->meant : StatementRef{};
-}
-
-StatementRef Conversation::portal_statement(std::string_view portal) {
-    if (portal.empty()) return unnamed_portal_;
-    if (!portals_) return {};
-    const auto found = portals_->find(std::string(portal));
-    return found == portals_->end() ? StatementRef{} : found->second;
-}
-
-bool Conversation::is_present(const NamedStatement& entry, Slot slot) const {
-    const size_t i = index(slot);
-    return entry.present[i] && entry.generation[i] == slots_[i].generation;
-}
-
-void Conversation::set_present(NamedStatement& entry, Slot slot, StatementRef statement) {
-    entry.present[index(slot)] = std::move(statement);
-    entry.generation[index(slot)] = slots_[index(slot)].generation;
-}
-
-void Conversation::forget_all_statements(Slot slot) {
-    if (named_) {
-        for (auto& [name, entry] : *named_) {
-            entry.meant = {};
-            set_present(entry, slot, {});
-        }
-    }
-    unnamed_.meant = {};
-    set_present(unnamed_, slot, {});
 }
 
 bool Conversation::accept(Bytes, Slot slot, ByteBuffer& prefix) {
@@ -510,21 +458,22 @@ void Conversation::insert_missing(Slot slot, bool rerun, ByteBuffer& prefix) {
         const bool uses =
             request.type == frontend::bind || (request.type == frontend::describe && !request.names_portal);
         if (uses || request.type == frontend::parse) {
-            NamedStatement* entry = find_named(request.name);
-            if (!entry || (is_present(*entry, slot) && entry->meant == entry->present[index(slot)] && uses))
-                continue;
+            auto* entry = names_.find(request.name);
+            if (!entry) continue;
+            const StatementRef& present = names_.present(*entry, slot);
+            if (uses && present && present == entry->meant) continue;
             if (named_before(i, request.name)) continue;
             if (request.type == frontend::parse) {
                 if (request.name.empty()) continue;  // replaces what is there by itself
-                if (is_present(*entry, slot) && (!entry->meant || rerun)) {
+                if (present && (!entry->meant || rerun)) {
                     insert_close(slot, request.name, *entry, prefix);
-                } else if (!is_present(*entry, slot) && entry->meant && !rerun) {
-                    insert_parse(slot, request.name, *entry,
-                                 prefix);  // so that the second one fails here too
+                } else if (!present && entry->meant && !rerun) {
+                    // So that the second one fails here too.
+                    insert_parse(slot, request.name, *entry, prefix);
                 }
                 continue;
             }
-            if (is_present(*entry, slot)) insert_close(slot, request.name, *entry, prefix);
+            if (present) insert_close(slot, request.name, *entry, prefix);
             if (entry->meant) insert_parse(slot, request.name, *entry, prefix);
         } else if (request.type == frontend::query) {
             // EXECUTE or DEALLOCATE of a statement that was prepared by the protocol, perhaps on another
@@ -548,8 +497,8 @@ void Conversation::insert_missing(Slot slot, bool rerun, ByteBuffer& prefix) {
 /// Prepares what a SQL statement names and the connection lacks.
 void Conversation::insert_named_by(const sql::Statement& statement, Slot slot, ByteBuffer& prefix) {
     const auto insert = [&](std::string_view name) {
-        NamedStatement* entry = find_named(name);
-        if (!name.empty() && entry && entry->meant && !is_present(*entry, slot))
+        auto* entry = names_.find(name);
+        if (!name.empty() && entry && entry->meant && !names_.present(*entry, slot))
             insert_parse(slot, name, *entry, prefix);
     };
     if (statement.executes_prepared) insert(statement.name);
@@ -558,20 +507,22 @@ void Conversation::insert_named_by(const sql::Statement& statement, Slot slot, B
     }
 }
 
-void Conversation::insert_parse(Slot slot, std::string_view name, NamedStatement& entry, ByteBuffer& prefix) {
+void Conversation::insert_parse(Slot slot, std::string_view name, NamedStatements::Entry& entry,
+                                ByteBuffer& prefix) {
     if (entry.meant->sql_level || entry.meant->too_long) return;
     {
         MessageWriter message(prefix, frontend::parse);
         message.text(name);
         message.bytes(as_bytes(entry.meant->body));
     }
-    set_present(entry, slot, entry.meant);
+    names_.set_present(entry, slot, entry.meant);
     expected_.push({frontend::parse, true, false, true, entry.meant, {}, std::string(name), {}});
 }
 
-void Conversation::insert_close(Slot slot, std::string_view name, NamedStatement& entry, ByteBuffer& prefix) {
-    StatementRef present = entry.present[index(slot)];
-    set_present(entry, slot, {});
+void Conversation::insert_close(Slot slot, std::string_view name, NamedStatements::Entry& entry,
+                                ByteBuffer& prefix) {
+    StatementRef present = names_.present(entry, slot);
+    names_.set_present(entry, slot, {});
     if (name.empty() && entry.meant) return;  // the Parse behind it replaces it by itself
     {
         MessageWriter message(prefix, frontend::close);
@@ -579,20 +530,6 @@ void Conversation::insert_close(Slot slot, std::string_view name, NamedStatement
         message.text(name);
     }
     expected_.push({frontend::close, true, false, true, {}, {}, std::string(name), std::move(present)});
-}
-
-/// Keeps the entry of a name that is free only for a connection that still has a statement under it.
-void Conversation::forget_if_unused(std::string_view name) {
-    if (name.empty() || !named_) return;
-    const auto found = named_->find(std::string(name));
-    if (found != named_->end() && !found->second.meant && !is_present_anywhere(found->second)) {
-        named_->erase(found);
-    }
-}
-
-bool Conversation::is_present_anywhere(const NamedStatement& entry) const {
-    return (is_present(entry, Slot::a) && entry.present[index(Slot::a)]) ||
-           (is_present(entry, Slot::b) && entry.present[index(Slot::b)]);
 }
 
 /// Notes the answers that the requests in the scratch will get, and what their names mean from now on.
@@ -608,47 +545,40 @@ void Conversation::expect_requests(Slot slot, bool rerun) {
         expected.type = request.type;
         switch (request.type) {
             case frontend::parse: {
-                NamedStatement& entry = named(request.name);
+                auto& entry = names_.at(request.name);
                 expected.statement = request.statement;
                 expected.previous = rerun ? StatementRef{} : entry.meant;
                 expected.name = request.name;
                 expected.names_statement = true;
-                if (is_present(entry, slot)) expected.was_present = entry.present[index(slot)];
+                expected.was_present = names_.present(entry, slot);
                 entry.meant = request.statement;
-                set_present(entry, slot, request.statement);
+                names_.set_present(entry, slot, request.statement);
                 // Prepared anew, perhaps because "cached plan must not change result type": the copy on the
                 // other connection has had its day too, although its text may be the same.
-                if (is_present(entry, dialect::other(slot)))
-                    set_present(entry, dialect::other(slot), outdated());
+                names_.outdate(entry, dialect::other(slot));
                 break;
             }
-            case frontend::bind:
-                if (request.portal.empty()) {
-                    unnamed_portal_ = request.statement;
-                } else {
-                    if (!portals_)
-                        portals_ = std::make_unique<std::unordered_map<std::string, StatementRef>>();
-                    (*portals_)[std::string(request.portal)] = request.statement;
-                }
-                break;
+            case frontend::bind: names_.set_portal(request.portal, request.statement); break;
             case frontend::describe: expected.describes_portal = request.names_portal; break;
             case frontend::close:
                 if (request.names_portal) {
-                    if (portals_ && !request.portal.empty()) portals_->erase(std::string(request.portal));
-                } else if (NamedStatement* entry = find_named(request.name)) {
+                    names_.close_portal(request.portal);
+                } else if (auto* entry = names_.find(request.name)) {
                     expected.previous = entry->meant;
                     expected.name = request.name;
                     expected.names_statement = true;
-                    if (is_present(*entry, slot)) expected.was_present = entry->present[index(slot)];
+                    expected.was_present = names_.present(*entry, slot);
                     entry->meant = {};
-                    set_present(*entry, slot, {});
+                    names_.set_present(*entry, slot, {});
                 }
                 break;
             case frontend::execute: expected.statement = request.statement; break;
-            case frontend::query:
-                unnamed_.meant = {};
-                set_present(unnamed_, slot, {});
+            case frontend::query: {
+                auto& unnamed = names_.at({});
+                unnamed.meant = {};
+                names_.set_present(unnamed, slot, {});
                 break;
+            }
             case frontend::flush: continue;
             default: break;
         }

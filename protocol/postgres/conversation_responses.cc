@@ -277,7 +277,7 @@ Conversation::Verdict Conversation::head(char answered, Scan& scan) {
         return lying(scan, "an answer out of order");
     }
     const bool swallowed = expected.swallowed;
-    if (answered == frontend::close && !swallowed) forget_if_unused(expected.name);
+    if (answered == frontend::close && !swallowed) names_.forget_if_unused(expected.name);
     expected_.pop();
     if (swallowed) return Verdict::drop;
     Unit& unit = units_.front();
@@ -422,8 +422,9 @@ void Conversation::drop_to_sync() {
     for (size_t i = dropped.size(); i-- > 0;) undo(dropped.at(i));
     if (!dropped.empty() && dropped.front().type == frontend::parse && dropped.front().name.empty()) {
         // The server forgets the unnamed statement before it looks at the new one.
-        if (!dropped.front().swallowed) unnamed_.meant = {};
-        set_present(unnamed_, active_, {});
+        auto& unnamed = names_.at({});
+        if (!dropped.front().swallowed) unnamed.meant = {};
+        names_.set_present(unnamed, active_, {});
     }
     // Queries that were dropped ended units of their own: all of them are one batch now, up to the Sync.
     for (size_t i = 0; i < dropped.size() && units_.size() > 1; ++i) {
@@ -442,10 +443,10 @@ void Conversation::drop_to_sync() {
 
 void Conversation::undo(Expected& expected) {
     if (!expected.names_statement) return;
-    NamedStatement& entry = named(expected.name);
+    auto& entry = names_.at(expected.name);
     if (!expected.swallowed) entry.meant = expected.previous;
-    set_present(entry, active_, expected.was_present);
-    forget_if_unused(expected.name);
+    names_.set_present(entry, active_, expected.was_present);
+    names_.forget_if_unused(expected.name);
 }
 
 void Conversation::command_complete(std::string_view tag) {
@@ -538,34 +539,34 @@ void Conversation::apply_effect(const sql::Effect& effect, std::string_view tag)
         case EffectKind::prepare: {
             if (!log_) log_ = std::make_unique<dialect::SessionLog>();
             log_->record_now(effect);
-            NamedStatement& entry = named(effect.key);
             std::string body(sql::prepared_body(effect.replay));
             body.push_back('\0');
             const StatementRef interned = statements_.intern(body, context(false));
             StatementRef made(new Statement(*interned));
             made->sql_level = true;
+            auto& entry = names_.at(effect.key);
             entry.meant = made;
-            set_present(entry, active_, made);
+            names_.set_present(entry, active_, made);
             break;
         }
         case EffectKind::deallocate: {
             if (log_) log_->record_now(effect);
-            if (NamedStatement* entry = find_named(effect.key)) {
+            if (auto* entry = names_.find(effect.key)) {
                 entry->meant = {};
-                set_present(*entry, active_, {});
-                forget_if_unused(effect.key);
+                names_.set_present(*entry, active_, {});
+                names_.forget_if_unused(effect.key);
             }
             break;
         }
         case EffectKind::deallocate_all:
             if (!log_) log_ = std::make_unique<dialect::SessionLog>();
             log_->record_now(effect);
-            forget_all_statements(active_);
+            names_.deallocate_all(active_);
             break;
         case EffectKind::discard_all:
             if (!log_) log_ = std::make_unique<dialect::SessionLog>();
             log_->record_now(effect);
-            forget_all_statements(active_);
+            names_.deallocate_all(active_);
             pins_ = {};
             break;
         case EffectKind::set:
@@ -636,8 +637,7 @@ void Conversation::finish_unit(char status) {
                 for (const auto& effect : std::exchange(pending_pins_, {})) apply_effect(effect, {});
             }
         }
-        if (portals_) portals_.reset();
-        unnamed_portal_ = {};
+        names_.forget_portals();
     }
     if (log_) {
         SlotState& state = slots_[index(active_)];
