@@ -8,8 +8,6 @@
 namespace holdfast::postgres {
 namespace {
 
-constexpr char sync_query = 'y';
-
 std::string quoted(std::string_view identifier) {
     std::string text = "\"";
     for (const char c : identifier) {
@@ -127,7 +125,7 @@ bool Conversation::ask_for_state(Slot slot, ByteBuffer& out) {
     state.syncs_pending = count;
     state.sync_target = log_->version();
     active_ = slot;
-    for (uint32_t i = 0; i < count; ++i) expected_.push({sync_query, true, false, false, {}, {}, {}, {}});
+    for (uint32_t i = 0; i < count; ++i) expect_ours(Expected::sync_query);
     return true;
 }
 

@@ -103,7 +103,11 @@ public:
 private:
     // A request that the server will answer. `swallowed` ones were put in by the proxy.
     struct Expected {
-        char type = 0;  // the frontend message type; sync_query for synchronisation
+        static constexpr char copy_marker =
+            'c';                                 // CopyDone or CopyFail, before the server has asked for data
+        static constexpr char sync_query = 'y';  // a Query of ours that brings the session's state
+
+        char type = 0;  // the frontend message type, or one of the above
         bool swallowed = false;
         bool describes_portal = false;
         bool names_statement = false;  // parse, and close of a statement: undone when the server skips it
@@ -152,14 +156,21 @@ private:
     bool ask_for_state(Slot slot, ByteBuffer& out);
 
     // conversation_requests.cc
-    sql::Context context(bool truncated) const;
     dialect::Cut cut_copy_data(Bytes in, char type, size_t total);
+
+    // conversation_messages.cc
     enum class Look { whole, partial, stop, malformed };
+    sql::Context context(bool truncated) const;
+    Look look_at_head(Bytes in);
     Look look_at(Bytes in, size_t offset);
     bool read_names(CutScratch::Request& request, Bytes body, bool whole);
-    void summarise(bool whole);
     void merge_facts(const sql::Classification& classes, const Statement* statement);
+    void summarise(bool whole);
+
+    // conversation_statements.cc
     void expect_requests(Slot slot, bool rerun);
+    Expected& expect_ours(char type);
+    void undo(Expected& expected);
     void insert_missing(Slot slot, bool rerun, ByteBuffer& prefix);
     void insert_named_by(const sql::Statement& statement, Slot slot, ByteBuffer& prefix);
     void insert_parse(Slot slot, std::string_view name, NamedStatements::Entry& entry, ByteBuffer& prefix);
@@ -181,7 +192,6 @@ private:
     void apply_effect(const sql::Effect& effect, std::string_view tag);
     void drop_to_sync();
     void note_error_code(std::string_view code);
-    void undo(Expected& expected);
     void finish_unit(char status);
 
     // conversation_failures.cc

@@ -15,9 +15,6 @@ using dialect::ScanEvent;
 using sql::Control;
 using sql::EffectKind;
 
-constexpr char copy_marker = 'c';
-constexpr char sync_query = 'y';  // a Query of the proxy's own that brings the session's state
-
 /// A field of an ErrorResponse or NoticeResponse without parsing the others; empty: not there.
 std::string_view field(Bytes body, char wanted) {
     Reader reader(body);
@@ -204,12 +201,13 @@ Conversation::Verdict Conversation::handle(Slot slot, char type, Bytes body, Sca
         if (type == backend::ready_for_query) --state.swallow_ready;
         return Verdict::drop;
     }
-    while (slot == active_ && !expected_.empty() && expected_.front().type == copy_marker) expected_.pop();
+    while (slot == active_ && !expected_.empty() && expected_.front().type == Expected::copy_marker)
+        expected_.pop();
     if (slot != active_ || expected_.empty()) return lying(scan, "an answer that nobody asked for");
 
     const Expected& expected = expected_.front();
-    const bool runs =
-        expected.type == frontend::execute || expected.type == frontend::query || expected.type == sync_query;
+    const bool runs = expected.type == frontend::execute || expected.type == frontend::query ||
+                      expected.type == Expected::sync_query;
     const bool swallowed = expected.swallowed;
     switch (type) {
         case backend::parse_complete: return head(frontend::parse, scan);
@@ -297,7 +295,7 @@ Conversation::Verdict Conversation::handle_copy_in(Scan&) {
     copy_in_ = true;
     while (expected_.size() > 1) {
         const char type = expected_.at(1).type;
-        if (type == copy_marker) {
+        if (type == Expected::copy_marker) {
             expected_.erase(1);
             copy_in_ = false;
             break;
@@ -371,10 +369,11 @@ Conversation::Verdict Conversation::handle_error(Slot slot, Bytes body, Scan& sc
         return Verdict::drop;
     }
     if (state.swallow_ready > 0) return Verdict::drop;
-    while (slot == active_ && !expected_.empty() && expected_.front().type == copy_marker) expected_.pop();
+    while (slot == active_ && !expected_.empty() && expected_.front().type == Expected::copy_marker)
+        expected_.pop();
     if (slot != active_ || expected_.empty()) return lying(scan, "an error that belongs to no request");
     Expected& expected = expected_.front();
-    if (expected.type == sync_query) {
+    if (expected.type == Expected::sync_query) {
         detail_ = message;
         if (state.sync_failed_at == 0 && sync_versions_.size() >= state.syncs_pending) {
             state.sync_failed_at = sync_versions_[sync_versions_.size() - state.syncs_pending];
@@ -439,14 +438,6 @@ void Conversation::drop_to_sync() {
         units_.front().server_skips = true;
         units_.front().ended = false;
     }
-}
-
-void Conversation::undo(Expected& expected) {
-    if (!expected.names_statement) return;
-    auto& entry = names_.at(expected.name);
-    if (!expected.swallowed) entry.meant = expected.previous;
-    names_.set_present(entry, active_, expected.was_present);
-    names_.forget_if_unused(expected.name);
 }
 
 void Conversation::command_complete(std::string_view tag) {
@@ -594,7 +585,7 @@ Conversation::Verdict Conversation::handle_ready(Slot slot, Bytes body, Scan& sc
     if (status != 'I' && status != 'T' && status != 'E') return lying(scan, "an unknown transaction status");
     const Expected& expected = expected_.front();
     switch (expected.type) {
-        case sync_query:
+        case Expected::sync_query:
             expected_.pop();
             if (--state.syncs_pending > 0) return Verdict::drop;
             if (state.sync_failed_at != 0) {
