@@ -179,19 +179,23 @@ private:
     // conversation_responses.cc
     enum class Verdict { forward, drop, stop };
     Verdict handle(Slot slot, char type, Bytes body, dialect::Scan& scan);
-    Verdict handle_error(Slot slot, Bytes body, dialect::Scan& scan);
-    Verdict handle_notice(Bytes body, dialect::Scan& scan);
-    Verdict handle_parameter(Slot slot, Bytes body, dialect::Scan& scan);
     Verdict handle_ready(Slot slot, Bytes body, dialect::Scan& scan);
-    Verdict handle_copy_in(dialect::Scan& scan);
+    Verdict handle_copy_in();
     Verdict head(char answered, dialect::Scan& scan);
     Verdict lying(dialect::Scan& scan, std::string_view what);
-    void pop_head_message();
+
+    // conversation_errors.cc
+    Verdict handle_error(Slot slot, Bytes body, dialect::Scan& scan);
+    Verdict handle_notice(Bytes body, dialect::Scan& scan);
+    void note_error_code(std::string_view code);
+    void drop_to_sync();
+
+    // conversation_effects.cc
+    Verdict handle_parameter(Slot slot, Bytes body, dialect::Scan& scan);
     void command_complete(std::string_view tag);
     void statement_done(const sql::Statement& statement, std::string_view tag);
     void apply_effect(const sql::Effect& effect, std::string_view tag);
-    void drop_to_sync();
-    void note_error_code(std::string_view code);
+    dialect::SessionLog& log();
     void finish_unit(char status);
 
     // conversation_failures.cc
