@@ -186,53 +186,64 @@ private:
     };
 
     // conversation.cc
-    bool ask_for_state(Slot slot, uint32_t statement_id, ByteBuffer& out);
-    void ask(SlotState& state, Sync sync, uint8_t command, std::string_view text, ByteBuffer& out);
-    Prepared* find_prepared(uint32_t id);
-    bool is_present(const Prepared& prepared, Slot slot) const;
-    void forget_statements();
     dialect::SessionLog& log();
 
+    // conversation_synchronising.cc
+    bool ask_for_state(Slot slot, uint32_t statement_id, ByteBuffer& out);
+    void ask(SlotState& state, Sync sync, uint8_t command, std::string_view text, ByteBuffer& out);
+    void take_sync(Slot slot, PacketRole role, Bytes payload, bool is_whole, dialect::Scan& scan);
+
     // conversation_requests.cc
-    sql::Context context(bool truncated) const;
-    bool is_usual_context() const;
     dialect::Cut cut_stream(Bytes in, ByteBuffer& out);
     dialect::Cut cut_file(Bytes in, ByteBuffer& out);
-    dialect::Cut cut_command(Bytes payload, bool whole, ByteBuffer& out);
-    dialect::Cut cut_query(Bytes payload, bool whole, ByteBuffer& out);
-    dialect::Cut cut_statement_command(Bytes payload, bool whole, ByteBuffer& out);
+    bool stream_under_way() const { return stream_left_ > 0 || stream_continues_; }
+    void begin_stream(bool dropped);
+    dialect::Cut drop_request();
     dialect::Cut begin_or_wait();
+
+    // conversation_commands.cc
+    sql::Context context(bool truncated) const;
+    bool is_usual_context() const;
+    dialect::Cut cut_command(Bytes payload, bool whole, ByteBuffer& out);
+    std::string_view query_text(Bytes payload, bool& ok) const;
+    dialect::Cut cut_query(Bytes payload, bool whole, ByteBuffer& out);
+    dialect::Cut cut_prepare(Bytes payload, bool whole);
+    dialect::Cut cut_close(Bytes payload);
+    dialect::Cut cut_statement_command(Bytes payload, bool whole, ByteBuffer& out);
+    void demand_primary(sql::Reason reason);
+    void take_classes(const sql::Classification& classes);
+
+    // conversation_answers.cc
     dialect::Cut answer_here(ByteBuffer& out, uint16_t number, std::string_view sqlstate,
                              std::string_view message);
     dialect::Cut answer_ok(ByteBuffer& out);
-    dialect::Cut drop_request();
     dialect::Cut ask_kill(uint64_t id, bool whole_session);
     dialect::Cut answer_connection_id(std::string_view column, ByteBuffer& out);
-    std::string_view query_text(Bytes payload, bool& ok) const;
-    void take_classes(const sql::Classification& classes);
-    void demand_primary(sql::Reason reason);
-    bool stream_under_way() const { return stream_left_ > 0 || stream_continues_; }
-    void begin_stream(bool dropped);
+
+    // conversation_statements.cc
+    Prepared* find_prepared(uint32_t id);
+    bool is_present(const Prepared& prepared, Slot slot) const;
+    void note_prepared(Slot slot, const Unit& unit);
+    void forget_statements();
     void append_closes(Slot slot, ByteBuffer& prefix);
     void append_request(Bytes request, const Unit& unit, Slot slot, ByteBuffer& out);
     void append_execute(Bytes request, Prepared& prepared, Slot slot, ByteBuffer& out);
-    ReplyKind reply_kind(uint8_t command) const;
 
     // conversation_responses.cc
     struct Packet;
     enum class Verdict : uint8_t { forward, drop, stop };
-    void take_sync(Slot slot, PacketRole role, Bytes payload, bool is_whole, dialect::Scan& scan);
-    void take_variables(PacketRole role, Bytes payload, bool is_whole);
-    bool take_variable_row(Bytes payload);
     Verdict take_unit(Slot slot, PacketRole role, const Packet& packet, dialect::Scan& scan, ByteBuffer& made,
                       size_t at);
-    Verdict take_error(Slot slot, const Packet& packet, dialect::Scan& scan, ByteBuffer& made, size_t at);
-    Prepared& note_prepared(Slot slot, Unit& unit);
-    void take_unasked(Bytes payload, dialect::Scan& scan);
-    void lying(dialect::Scan& scan, std::string_view what);
-    void note_error_code(std::string_view code);
     void take_ok(Slot slot, Unit& unit, const OkPacket& ok);
     void finish_unit(Slot slot);
+    void lying(dialect::Scan& scan, std::string_view what);
+
+    // conversation_errors.cc
+    static bool announces_end(uint16_t number);
+    void connection_ends(const ErrPacket& err, dialect::Scan& scan);
+    void take_unasked(Bytes payload, dialect::Scan& scan);
+    Verdict take_error(Slot slot, const Packet& packet, dialect::Scan& scan, ByteBuffer& made, size_t at);
+    void note_error_code(std::string_view code);
 
     // conversation_effects.cc
     void take_session_state(Slot slot, Unit& unit, const OkPacket& ok);
@@ -241,6 +252,8 @@ private:
     void apply_effect(Slot slot, const sql::Effect& effect);
     void wish(const sql::Effect& effect);
     void session_was_reset(Slot slot);
+    void take_variables(PacketRole role, Bytes payload, bool is_whole);
+    bool take_variable_row(Bytes payload);
 
     // conversation_rewriting.cc
     void forward_packet(const Packet& packet, ByteBuffer& made, dialect::Scan& scan, size_t at);

@@ -6,12 +6,12 @@
 
 #include "protocol/mysql/conversation.h"
 #include "protocol/mysql/schema.h"
+#include "protocol/mysql/tracking.h"
 #include "protocol/sql/prepare.h"
 
 namespace holdfast::mysql {
 namespace {
 
-using sql::Control;
 using sql::EffectKind;
 
 /// Reported, but no part of a session's state: counters, what holds for one statement, the proxy's own.
@@ -61,11 +61,6 @@ bool is_unsafe_character_set(std::string_view name) {
         if (name == unsafe) return true;
     }
     return false;
-}
-
-bool is_access_mode(std::string_view key) {
-    return key.find("transaction") != std::string_view::npos ||
-           key.find("read_only") != std::string_view::npos;
 }
 
 bool names_variable(const sql::Statement& statement, std::string_view name) {

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include "protocol/base/limits.h"
-
 namespace holdfast::postgres {
 namespace {
 

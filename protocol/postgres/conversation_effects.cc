@@ -100,9 +100,7 @@ void Conversation::statement_done(const sql::Statement& statement, std::string_v
                     for (const auto& effect : std::exchange(pending_pins_, {})) apply_effect(effect, {});
                 }
                 break;
-            case Control::savepoint:
-                log().savepoint(statement.name);
-                break;
+            case Control::savepoint: log().savepoint(statement.name); break;
             case Control::release:
                 if (log_) log_->release(statement.name);
                 break;
@@ -124,9 +122,7 @@ void Conversation::statement_done(const sql::Statement& statement, std::string_v
             case EffectKind::reset_all:
             case EffectKind::listen:
             case EffectKind::unlisten:
-            case EffectKind::unlisten_all:
-                log().record(effect);
-                break;
+            case EffectKind::unlisten_all: log().record(effect); break;
             case EffectKind::temporary:
             case EffectKind::cursor:
                 if (pending_pins_.size() < limits::session_state_entries_max) pending_pins_.push_back(effect);
