@@ -8,7 +8,7 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/mysql/auth.h"
-#include "protocol/mysql/client_login.h"
+#include "protocol/mysql/capabilities.h"
 #include "protocol/mysql/errors.h"
 #include "protocol/mysql/greeting.h"
 #include "protocol/mysql/packets.h"
