@@ -1,6 +1,4 @@
 // What servers' errors mean: a command that failed, a refusal to write, a connection that ends.
-#include <algorithm>
-#include <cstring>
 
 #include "protocol/mysql/conversation_packet.h"
 
@@ -33,7 +31,7 @@ bool is_read_only_refusal(const ErrPacket& err) {
 /// The server has said that this connection ends.
 void Conversation::connection_ends(const ErrPacket& err, Scan& scan) {
     detail_ = err.message;
-    note_error_code(is_shutdown(err.number) ? "57P01" : std::string_view());
+    last_error_code_.set(is_shutdown(err.number) ? "57P01" : std::string_view());
     scan.event = ScanEvent::dying;
 }
 
@@ -76,7 +74,7 @@ Conversation::Verdict Conversation::take_error(Slot slot, const Packet& packet, 
             if (transaction_ != Transaction::idle && err->number == 1290) {
                 // A read-only transaction that lives on a replica: the error that it gives anywhere.
                 unit.had_error = unit.rows_delivered = true;
-                note_error_code("25006");
+                last_error_code_.set("25006");
                 unit.next_sequence =
                     append_err(made, static_cast<uint8_t>(packet.sequence() + unit.shift), 1792, "25006",
                                "Cannot execute statement in a READ ONLY transaction");
@@ -100,26 +98,20 @@ Conversation::Verdict Conversation::take_error(Slot slot, const Packet& packet, 
             // A transaction whose server has become read-only: certainly not committed, and it never will be.
             unit.commits = false;
             detail_ = err->message;
-            note_error_code("25006");
+            last_error_code_.set("25006");
             scan.event = ScanEvent::dying;
             return Verdict::drop;
         }
     }
     unit.had_error = true;
     unit.rows_delivered = true;
-    note_error_code(err->sqlstate.empty() ? std::string_view("HY000") : err->sqlstate);
+    last_error_code_.set(err->sqlstate.empty() ? std::string_view("HY000") : err->sqlstate);
     // A deadlock has rolled the transaction back; an error tells no status by itself.
     if (err->number == 1213) forget_transaction();
     forward_packet(packet, made, scan, at);
     finish_unit(slot);
     scan.event = ScanEvent::unit_done;
     return Verdict::forward;
-}
-
-void Conversation::note_error_code(std::string_view code) {
-    const size_t size = std::min(code.size(), last_error_code_.size() - 1);
-    std::memcpy(last_error_code_.data(), code.data(), size);
-    last_error_code_[size] = 0;
 }
 
 }  // namespace holdfast::mysql

@@ -1,6 +1,7 @@
 // The client's side: cutting its bytes into commands, and taking those that go to a server.
 #include <algorithm>
 
+#include "protocol/dialect/rerun.h"
 #include "protocol/mysql/conversation.h"
 
 namespace holdfast::mysql {
@@ -37,11 +38,7 @@ ReplyKind reply_kind(uint8_t command) {
 }  // namespace
 
 void CutScratch::clear() {
-    facts = {};
-    facts.destination = Destination::transaction;
-    facts.reason = sql::Reason::empty;
-    facts.rerunnable = true;
-    facts.may_write = false;
+    facts = dialect::UnitFacts::of_nothing();
     size = 0;
     stream_left = 0;
     continues = false;
@@ -200,25 +197,18 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
     if (classes && classes->statement_count > 0) {
         const sql::Statement& first = classes->statements[0];
         if (classes->statement_count == 1) {
-            unit.begins = first.control == Control::begin || first.control == Control::begin_read_only;
+            unit.begins = dialect::is_begin(first.control);
             unit.is_rollback = first.control == Control::rollback;
         }
         for (uint32_t i = 0; i < classes->statement_count; ++i)
             unit.is_call |= classes->statements[i].reason == sql::Reason::opaque;
-        if (classes->has_effects || classes->has_control) {
-            unit.statements = std::make_unique<std::vector<sql::Statement>>(
-                classes->statements.begin(),
-                classes->statements.begin() + static_cast<std::ptrdiff_t>(classes->statement_count));
-        }
+        unit.keep_statements(*classes);
         unit.trackers_lie = first.reason != sql::Reason::session_state && facts.text.size() >= 13 &&
                             (facts.text[0] | 0x20) == 's' && (facts.text[1] | 0x20) == 'e' &&
                             (facts.text[2] | 0x20) == 't';
     }
     // Settings changed somewhere in a text that was not read can't be replayed.
-    if (facts.too_long && classes &&
-        (classes->statement_count != 1 || classes->statements[0].reason != sql::Reason::write)) {
-        pins_.settings = true;
-    }
+    if (facts.too_long && classes && dialect::may_hide_settings(*classes)) pins_.settings = true;
     if (unit.statement_id != 0 && command != command::stmt_prepare) {
         append_request(in, unit, slot, prefix);
         return false;
@@ -233,12 +223,10 @@ bool Conversation::rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) {
     for (size_t i = 0; i < units_.size(); ++i) {
         Unit& unit = units_.at(i);
         unit.reply = Reply(reply_kind(unit.command), slots_[index(slot)].capabilities);
-        unit.heads_to_swallow = unit.heads_delivered;
+        unit.run_again();
         unit.next_sequence = 1;
         unit.shift = 0;
         unit.owes_eof = false;
-        unit.had_error = false;
-        unit.next_statement = 0;
         const auto header = peek_packet_header(requests);
         if (!header || requests.size() < header->total_bytes()) break;
         const Bytes request = requests.first(header->total_bytes());

@@ -122,11 +122,7 @@ Conversation::Verdict Conversation::take_unit(Slot slot, PacketRole role, const 
         case PacketRole::last_column: unit.owes_eof = !client_has(capability::deprecate_eof); [[fallthrough]];
         case PacketRole::column_count:
         case PacketRole::column:
-            if (unit.heads_to_swallow > 0) {
-                --unit.heads_to_swallow;
-                return Verdict::drop;
-            }
-            ++unit.heads_delivered;
+            if (!unit.deliver_head()) return Verdict::drop;
             // The columns of a COM_FIELD_LIST, and of a second result, can't be taken back.
             if (unit.command == command::field_list || unit.next_statement > 0) unit.rows_delivered = true;
             break;
@@ -136,11 +132,7 @@ Conversation::Verdict Conversation::take_unit(Slot slot, PacketRole role, const 
             break;
         case PacketRole::prepared: {
             note_prepared(slot, unit);
-            if (unit.heads_to_swallow > 0) {
-                --unit.heads_to_swallow;
-                return Verdict::drop;
-            }
-            ++unit.heads_delivered;
+            if (!unit.deliver_head()) return Verdict::drop;
             // The client gets an id of ours.
             const size_t begin = made.size();
             forward_as_copy(packet, made, unit);
@@ -154,14 +146,9 @@ Conversation::Verdict Conversation::take_unit(Slot slot, PacketRole role, const 
         case PacketRole::definition:
         case PacketRole::last_parameter:
         case PacketRole::last_prepared_column: {
-            const bool swallowed = unit.heads_to_swallow > 0;
+            const bool swallowed = !unit.deliver_head();
             const bool is_last = role != PacketRole::definition;
-            if (swallowed) {
-                --unit.heads_to_swallow;
-            } else {
-                ++unit.heads_delivered;
-                forward_packet(packet, made, scan, at);
-            }
+            if (!swallowed) forward_packet(packet, made, scan, at);
             if (is_last && !client_has(capability::deprecate_eof)) {
                 unit.owes_eof = true;
                 ++unit.shift;
@@ -249,7 +236,7 @@ void Conversation::finish_unit(Slot slot) {
     Unit& unit = units_.front();
     SlotState& state = slots_[index(slot)];
     if (!unit.had_error) {
-        last_error_code_[0] = 0;
+        last_error_code_.clear();
         while (unit.statements && unit.next_statement < unit.statements->size()) statement_done(slot, unit);
         if (!opaque_.empty()) pins_.settings = true;
         opaque_.clear();
@@ -275,14 +262,6 @@ void Conversation::finish_unit(Slot slot) {
     if (units_.empty()) units_.trim();
 }
 
-bool Conversation::rerunnable() const {
-    for (size_t i = 0; i < units_.size(); ++i) {
-        const Unit& unit = units_.at(i);
-        if (!unit.rerunnable || unit.rows_delivered) return false;
-    }
-    return true;
-}
-
 bool Conversation::retainable() const {
     for (size_t i = 0; i < units_.size(); ++i) {
         const Unit& unit = units_.at(i);
@@ -291,27 +270,8 @@ bool Conversation::retainable() const {
     return true;
 }
 
-bool Conversation::needs_primary() const {
-    for (size_t i = 0; i < units_.size(); ++i) {
-        if (units_.at(i).needs_primary) return true;
-    }
-    return false;
-}
-
 void Conversation::forbid_rerun() {
     for (size_t i = 0; i < units_.size(); ++i) units_.at(i).rerunnable = units_.at(i).resendable = false;
-}
-
-bool Conversation::may_have_committed() const {
-    if (units_.empty()) return false;
-    const Unit& oldest = units_.at(0);
-    if (oldest.commits || (transaction_ == Transaction::idle && oldest.may_write)) return true;
-    // Part of a transaction whose COMMIT is on the wire behind it: who runs it again may run it twice.
-    if (transaction_ == Transaction::idle && !oldest.begins) return false;
-    for (size_t i = 1; i < units_.size(); ++i) {
-        if (units_.at(i).commits) return true;
-    }
-    return false;
 }
 
 }  // namespace holdfast::mysql

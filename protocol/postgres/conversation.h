@@ -8,7 +8,9 @@
 
 #include "protocol/base/ring.h"
 #include "protocol/dialect/dialect.h"
+#include "protocol/dialect/error_code.h"
 #include "protocol/dialect/session_log.h"
+#include "protocol/dialect/units.h"
 #include "protocol/postgres/messages.h"
 #include "protocol/postgres/named_statements.h"
 #include "protocol/postgres/statements.h"
@@ -66,15 +68,15 @@ public:
     size_t padding() const override { return padding_; }
     std::string detail() const override { return detail_; }
     size_t requests_in_flight() const override { return expected_.size(); }
-    bool needs_primary() const override;
+    bool needs_primary() const override { return units_.needs_primary(); }
     void forbid_rerun() override;
     void set_corrects(bool corrects) override { corrects_ = corrects; }
-    bool rerunnable() const override;
-    bool may_have_committed() const override;
+    bool rerunnable() const override { return units_.rerunnable(); }
+    bool may_have_committed() const override { return units_.may_have_committed(transaction_); }
     bool rows_delivered() const override { return !units_.empty() && units_.at(0).rows_delivered; }
     bool inside_message() const override;
     std::optional<bool> says_replica(Slot slot) const override { return slots_[index(slot)].says_replica; }
-    std::string_view last_error_code() const override { return last_error_code_.data(); }
+    std::string_view last_error_code() const override { return last_error_code_.view(); }
 
     void slot_opened(Slot slot, bool is_replica) override;
     void slot_promoted(Slot slot) override;
@@ -116,22 +118,9 @@ private:
         std::string name;              // parse, close
         StatementRef was_present;      // parse, close: what the connection had under the name before
     };
-    struct Unit {
-        bool ended = false;  // its last request was accepted
-        bool rerunnable = false;
-        bool is_rollback = false;     // nothing but a ROLLBACK
-        bool rows_delivered = false;  // more than heads (ParseComplete, RowDescription, …) went to the client
-        bool had_error = false;
+    struct Unit : dialect::UnitInFlight {
+        bool ended = false;         // its last request was accepted
         bool server_skips = false;  // after an error: until the Sync, the server ignores what comes
-        bool may_write = true;
-        bool needs_primary = false;
-        bool commits = false;
-        bool begins = false;  // a transaction
-        uint32_t heads_delivered = 0;
-        uint32_t heads_to_swallow = 0;
-        uint32_t next_statement = 0;  // of `query`
-        std::unique_ptr<std::vector<sql::Statement>>
-            query;  // only when some statement has an effect or control
     };
     struct SlotState {
         uint32_t swallow_ready = 0;  // ReadyForQuerys of an abandoned answer still to come
@@ -187,7 +176,6 @@ private:
     // conversation_errors.cc
     Verdict handle_error(Slot slot, Bytes body, dialect::Scan& scan);
     Verdict handle_notice(Bytes body, dialect::Scan& scan);
-    void note_error_code(std::string_view code);
     void drop_to_sync();
 
     // conversation_effects.cc
@@ -214,7 +202,7 @@ private:
     StatementCache& statements_;
     CutScratch& scratch_;
     Ring<Expected> expected_;
-    Ring<Unit> units_;
+    dialect::Units<Unit> units_;
     std::array<SlotState, slot_count> slots_;
     Slot active_ = Slot::a;  // the slot that units_ and expected_ concern
     Transaction transaction_ = Transaction::idle;
@@ -227,7 +215,7 @@ private:
     bool encoding_is_safe_ = true;
     bool wants_read_only_ = false;
     bool is_replication_ = false;
-    std::array<char, 6> last_error_code_{};
+    dialect::ErrorCode last_error_code_;
     size_t padding_ = 0;      // what the client still expects of a long message whose server is gone
     size_t stream_left_ = 0;  // of a long request whose head was accepted
     dialect::Pins pins_;

@@ -78,8 +78,8 @@ void Conversation::command_complete(std::string_view tag) {
         }
         return;
     }
-    if (unit.query && unit.next_statement < unit.query->size()) {
-        statement_done((*unit.query)[unit.next_statement++], tag);
+    if (unit.statements && unit.next_statement < unit.statements->size()) {
+        statement_done((*unit.statements)[unit.next_statement++], tag);
     }
 }
 
@@ -207,7 +207,7 @@ void Conversation::finish_unit(char status) {
                    : status == 'T' ? Transaction::active
                                    : Transaction::failed;
     copy_in_ = false;
-    if (!unit.had_error) last_error_code_[0] = 0;
+    if (!unit.had_error) last_error_code_.clear();
     if (transaction_ == Transaction::idle) {
         if (unit.had_error) {
             if (log_) log_->rollback();

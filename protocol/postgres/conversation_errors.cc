@@ -1,6 +1,4 @@
 // What servers' errors and notices mean: a request that failed, a standby's refusal, a connection that ends.
-#include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "protocol/postgres/conversation.h"
@@ -51,7 +49,7 @@ Conversation::Verdict Conversation::handle_error(Slot slot, Bytes body, Scan& sc
     if (severity.empty()) severity = field(body, 'S');
     if (severity == "FATAL" || severity == "PANIC") {
         detail_ = message;
-        note_error_code(code);
+        last_error_code_.set(code);
         scan.event = ScanEvent::dying;
         return Verdict::drop;
     }
@@ -87,7 +85,7 @@ Conversation::Verdict Conversation::handle_error(Slot slot, Bytes body, Scan& sc
     }
     copy_in_ = false;
     units_.front().rows_delivered = true;
-    note_error_code(code);
+    last_error_code_.set(code);
     return Verdict::forward;
 }
 
@@ -96,18 +94,12 @@ Conversation::Verdict Conversation::handle_notice(Bytes body, Scan& scan) {
     if (const std::string_view code = field(body, 'C');
         code == "57P01" || code == "57P02" || code == "57P03") {
         detail_ = std::string(field(body, 'M'));
-        note_error_code(code);
+        last_error_code_.set(code);
         scan.event = ScanEvent::dying;
         return Verdict::drop;
     }
     const bool ours = !expected_.empty() && expected_.front().swallowed;
     return ours ? Verdict::drop : Verdict::forward;
-}
-
-void Conversation::note_error_code(std::string_view code) {
-    const size_t size = std::min(code.size(), last_error_code_.size() - 1);
-    std::memcpy(last_error_code_.data(), code.data(), size);
-    last_error_code_[size] = 0;
 }
 
 /// After an error in the extended protocol the server ignores everything up to the next Sync.

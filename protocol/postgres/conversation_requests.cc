@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "protocol/base/limits.h"
+#include "protocol/dialect/rerun.h"
 #include "protocol/postgres/conversation.h"
 
 namespace holdfast::postgres {
@@ -13,11 +14,7 @@ using sql::Destination;
 
 void CutScratch::clear() {
     requests.clear();
-    facts = {};
-    facts.destination = Destination::transaction;
-    facts.reason = sql::Reason::empty;
-    facts.rerunnable = true;
-    facts.may_write = false;
+    facts = dialect::UnitFacts::of_nothing();
     size = 0;
     stream_left = 0;
     ends_unit = false;
@@ -144,8 +141,7 @@ bool Conversation::accept(Bytes, Slot slot, ByteBuffer& prefix) {
             }
         }
     }
-    unit.begins = unit.begins ||
-                  (only && (only->control == Control::begin || only->control == Control::begin_read_only));
+    unit.begins = unit.begins || (only && dialect::is_begin(only->control));
     unit.is_rollback = executes == 1 && only && only->control == Control::rollback;
 
     // What the server ignores needs nothing in front of it, and would never be answered.
@@ -159,18 +155,12 @@ bool Conversation::accept(Bytes, Slot slot, ByteBuffer& prefix) {
     stream_dropped_ = false;
 
     const sql::Classification& query = scratch_.query;
-    if (scratch_.requests.back().type == frontend::query && (query.has_effects || query.has_control)) {
-        unit.query = std::make_unique<std::vector<sql::Statement>>(
-            query.statements.begin(),
-            query.statements.begin() + static_cast<std::ptrdiff_t>(query.statement_count));
-    }
+    if (scratch_.requests.back().type == frontend::query) unit.keep_statements(query);
     // Settings changed somewhere in a text that was not read can't be replayed.
     const auto& last = scratch_.requests.back();
     const sql::Classification* unread = last.type == frontend::query && query.truncated ? &query : nullptr;
     if (last.type == frontend::parse && last.statement->too_long) unread = &last.statement->classes;
-    if (unread && (unread->statement_count != 1 || unread->statements[0].reason != sql::Reason::write)) {
-        pins_.settings = true;
-    }
+    if (unread && dialect::may_hide_settings(*unread)) pins_.settings = true;
     return true;
 }
 
@@ -180,10 +170,8 @@ bool Conversation::rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) {
     copy_in_ = false;
     for (size_t i = 0; i < units_.size(); ++i) {
         Unit& unit = units_.at(i);
-        unit.heads_to_swallow = unit.heads_delivered;
-        unit.had_error = false;
+        unit.run_again();
         unit.server_skips = false;
-        unit.next_statement = 0;
     }
     scratch_.clear();
     while (scratch_.size < requests.size()) {

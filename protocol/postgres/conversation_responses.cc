@@ -196,15 +196,8 @@ Conversation::Verdict Conversation::handle(Slot slot, char type, Bytes body, Sca
     }
     if (swallowed) return Verdict::drop;
     Unit& unit = units_.front();
-    if (is_head(type)) {
-        if (unit.heads_to_swallow > 0) {
-            --unit.heads_to_swallow;
-            return Verdict::drop;
-        }
-        ++unit.heads_delivered;
-    } else {
-        unit.rows_delivered = true;
-    }
+    if (is_head(type)) return unit.deliver_head() ? Verdict::forward : Verdict::drop;
+    unit.rows_delivered = true;
     return Verdict::forward;
 }
 
@@ -219,13 +212,7 @@ Conversation::Verdict Conversation::head(char answered, Scan& scan) {
     if (answered == frontend::close && !swallowed) names_.forget_if_unused(expected.name);
     expected_.pop();
     if (swallowed) return Verdict::drop;
-    Unit& unit = units_.front();
-    if (unit.heads_to_swallow > 0) {
-        --unit.heads_to_swallow;
-        return Verdict::drop;
-    }
-    ++unit.heads_delivered;
-    return Verdict::forward;
+    return units_.front().deliver_head() ? Verdict::forward : Verdict::drop;
 }
 
 Conversation::Verdict Conversation::handle_copy_in() {
@@ -292,35 +279,8 @@ Conversation::Verdict Conversation::handle_ready(Slot slot, Bytes body, Scan& sc
     return Verdict::forward;
 }
 
-bool Conversation::rerunnable() const {
-    for (size_t i = 0; i < units_.size(); ++i) {
-        const Unit& unit = units_.at(i);
-        if (!unit.rerunnable || unit.rows_delivered) return false;
-    }
-    return true;
-}
-
-bool Conversation::needs_primary() const {
-    for (size_t i = 0; i < units_.size(); ++i) {
-        if (units_.at(i).needs_primary) return true;
-    }
-    return false;
-}
-
 void Conversation::forbid_rerun() {
     for (size_t i = 0; i < units_.size(); ++i) units_.at(i).rerunnable = false;
-}
-
-bool Conversation::may_have_committed() const {
-    if (units_.empty()) return false;
-    const Unit& oldest = units_.at(0);
-    if (oldest.commits || (transaction_ == Transaction::idle && oldest.may_write)) return true;
-    // Part of a transaction whose COMMIT is on the wire behind it: who runs it again may run it twice.
-    if (transaction_ == Transaction::idle && !oldest.begins) return false;
-    for (size_t i = 1; i < units_.size(); ++i) {
-        if (units_.at(i).commits) return true;
-    }
-    return false;
 }
 
 }  // namespace holdfast::postgres
