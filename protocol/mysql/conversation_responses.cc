@@ -254,8 +254,10 @@ void Conversation::finish_unit(Slot slot) {
     }
     if (transaction_ == Transaction::idle) state.has_next_transaction = false;
     if (log_) {
+        const bool changed = state.synced != log_->version();
         state.synced = log_->version();
-        if (log_->bytes() > limits::session_state_bytes_max) pins_.settings = true;
+        if (changed) log_->forget_deallocated({slots_[0].synced, slots_[1].synced});
+        if (log_->take_loss()) pins_.settings = true;
     }
     units_.pop();
     answer_is_complete_ = false;

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "protocol/base/limits.h"
 #include "tests/unit/protocol/mysql/conversation_lab.h"
 
 using namespace holdfast;
@@ -209,6 +210,32 @@ TEST_CASE(
     lab.conversation->slot_promoted(Slot::b);
     CHECK(lab.synchronise(Slot::b) == query("SET SESSION TRANSACTION READ WRITE"));
     CHECK(lab.synchronise(Slot::a) == "");
+}
+
+TEST_CASE("mysql conversation: a session with more state than is recorded stays where it is") {
+    Lab lab;
+    for (size_t i = 0; i < limits::session_state_entries_max; ++i) {
+        lab.send(query("SET @a" + std::to_string(i) + "=1"));
+        lab.receive(ok_packet(1));
+    }
+    CHECK_FALSE(lab.conversation->pins().any());
+    lab.send(query("SET @one_more=1"));
+    lab.receive(ok_packet(1));
+    CHECK(lab.conversation->pins().settings);
+}
+
+TEST_CASE("mysql conversation: statements that were prepared and deallocated leave nothing to follow") {
+    Lab lab;
+    for (size_t i = 0; i <= limits::session_state_entries_max; ++i) {
+        const std::string name = "s" + std::to_string(i);
+        for (const auto& sql : {"PREPARE " + name + " FROM 'SELECT 1'", "DEALLOCATE PREPARE " + name}) {
+            lab.send(query(sql));
+            lab.receive(ok_packet(1));
+        }
+    }
+    CHECK_FALSE(lab.conversation->pins().any());
+    lab.scratch.clear();
+    CHECK(lab.synchronise(Slot::b) == query("SET SESSION TRANSACTION READ ONLY"));
 }
 
 TEST_CASE("mysql conversation: COM_RESET_CONNECTION forgets the session's state on both connections") {
