@@ -42,10 +42,6 @@ sql::Context Conversation::context(bool truncated) const {
     return context;
 }
 
-bool Conversation::is_usual_context() const {
-    return encoding_is_safe_ && !ansi_quotes_ && !no_backslash_escapes_;
-}
-
 Cut Conversation::cut_command(Bytes payload, bool whole, ByteBuffer& out) {
     const uint8_t command = scratch_.command;
     if (command == command::quit) return {CutKind::terminate, scratch_.size};
@@ -164,9 +160,9 @@ Cut Conversation::cut_prepare(Bytes payload, bool whole) {
     const bool too_long = !whole || payload.size() > limits::statement_classified_bytes_max;
     const std::string_view text =
         as_text(payload.subspan(1)).substr(0, limits::statement_classified_bytes_max);
-    scratch_.statement = statements_.intern(text, context(too_long), is_usual_context() && !too_long);
+    scratch_.statement = statements_.intern(text, context(too_long));
     take_classes(scratch_.statement->classes);
-    facts.text = scratch_.statement->text;
+    facts.text = scratch_.statement->text();
     // Preparing runs nothing.
     facts.rerunnable = !too_long;
     facts.may_write = false;
@@ -214,7 +210,7 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
             scratch_.is_last_prepared = true;
             scratch_.statement = units_.back().statement;
             take_classes(scratch_.statement->classes);
-            facts.text = scratch_.statement->text;
+            facts.text = scratch_.statement->text();
             facts.same_connection = true;
             facts.rerunnable = false;  // what it names there can't be told to another connection in time
             return begin_or_wait();
@@ -241,7 +237,7 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
     scratch_.statement_id = id;
     scratch_.statement = prepared->statement;
     take_classes(prepared->statement->classes);
-    facts.text = prepared->statement->text;
+    facts.text = prepared->statement->text();
     const bool is_partial = !whole;
     switch (command) {
         case command::stmt_execute:

@@ -123,7 +123,7 @@ void Conversation::apply_effect(Slot slot, const sql::Effect& effect) {
             }
             log().record_now(effect);
             if (!texts_) texts_ = std::make_unique<std::unordered_map<std::string, StatementRef>>();
-            (*texts_)[effect.key] = statements_.intern(*text, context(false), is_usual_context());
+            (*texts_)[effect.key] = statements_.intern(*text, context(false));
             return;
         }
         case EffectKind::deallocate: {

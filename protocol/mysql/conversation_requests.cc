@@ -236,7 +236,7 @@ bool Conversation::rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) {
             append(prefix, request);
         }
         if (i == 0) {
-            scratch_.facts.text = unit.statement ? std::string_view(unit.statement->text)
+            scratch_.facts.text = unit.statement ? std::string_view(unit.statement->text())
                                                  : as_text(request.subspan(packet_header_bytes + 1));
         }
         requests = requests.subspan(request.size());

@@ -106,7 +106,7 @@ bool Conversation::ask_for_state(Slot slot, uint32_t statement_id, ByteBuffer& o
         Sync sync;
         sync.kind = Sync::Kind::prepare;
         sync.statement_id = statement_id;
-        ask(state, std::move(sync), command::stmt_prepare, prepared->statement->text, out);
+        ask(state, std::move(sync), command::stmt_prepare, prepared->statement->text(), out);
     }
     state.sync_failed = false;
     state.sync_failed_at = 0;
