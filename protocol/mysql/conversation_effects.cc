@@ -8,6 +8,7 @@
 #include "protocol/mysql/schema.h"
 #include "protocol/mysql/tracking.h"
 #include "protocol/sql/prepare.h"
+#include "protocol/sql/quoted.h"
 
 namespace holdfast::mysql {
 namespace {
@@ -45,15 +46,6 @@ bool is_character_set(std::string_view name) {
 bool is_number(std::string_view text) {
     return !text.empty() && text.size() < 20 &&
            std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-}
-
-std::string quoted(std::string_view text, char quote) {
-    std::string out(1, quote);
-    for (const char c : text) {
-        if (c == quote) out += c;
-        out += c;
-    }
-    return out + quote;
 }
 
 bool is_unsafe_character_set(std::string_view name) {
@@ -128,7 +120,8 @@ void Conversation::apply_effect(Slot slot, const sql::Effect& effect) {
         }
         case EffectKind::deallocate: {
             sql::Effect replayed = effect;
-            if (replayed.replay.empty()) replayed.replay = "DEALLOCATE PREPARE " + quoted(effect.key, '`');
+            if (replayed.replay.empty())
+                replayed.replay = "DEALLOCATE PREPARE " + sql::quoted(effect.key, '`');
             log().record_now(replayed);
             if (texts_) texts_->erase(effect.key);
             return;
@@ -183,7 +176,7 @@ void Conversation::take_session_state(Slot slot, Unit& unit, const OkPacket& ok)
         if (entry->is(SessionState::schema)) {
             is_explained = true;
             schema_changed_ = true;
-            sql::Effect effect{EffectKind::set, "schema", "USE " + quoted(entry->value, '`')};
+            sql::Effect effect{EffectKind::set, "schema", "USE " + sql::quoted(entry->value, '`')};
             if (!entry->value.empty()) log().record_now(effect);
             is_system_schema_ = is_system_schema(entry->value);
         } else if (entry->is(SessionState::system_variable)) {
@@ -229,7 +222,7 @@ void Conversation::take_variable(Slot slot, std::string_view name, std::string_v
         return;  // the statement itself is recorded
     }
     std::erase(opaque_, std::string(name));
-    const std::string text = is_number(value) ? std::string(value) : quoted(value, '\'');
+    const std::string text = is_number(value) ? std::string(value) : sql::quoted(value, '\'');
     log().record_now({EffectKind::set, std::string(name), "SET SESSION " + std::string(name) + "=" + text});
 }
 
@@ -272,7 +265,7 @@ bool Conversation::take_variable_row(Bytes payload) {
     std::string key(name);
     std::transform(key.begin(), key.end(), key.begin(),
                    [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
-    std::string replay = "SET @" + quoted(name, '`') + " = " + value;
+    std::string replay = "SET @" + sql::quoted(name, '`') + " = " + value;
     for (const auto& entry : log().entries()) {
         if (entry.key == "variable:" + key && entry.replay == replay) return true;
     }

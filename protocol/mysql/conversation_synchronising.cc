@@ -1,5 +1,4 @@
 // Bringing a server connection to the session's state, by commands of the proxy's own.
-#include <algorithm>
 
 #include "protocol/mysql/conversation.h"
 #include "protocol/mysql/tracking.h"
@@ -161,12 +160,7 @@ void Conversation::take_sync(Slot slot, PacketRole role, Bytes payload, bool is_
 void Conversation::forget_unsynchronisable() {
     for (auto& state : slots_) {
         if (state.sync_failed_at == 0 || !log_) continue;
-        const auto& entries = log_->entries();
-        const auto failed = std::find_if(entries.begin(), entries.end(), [&](const auto& entry) {
-            return entry.version == state.sync_failed_at;
-        });
-        // Going on without a role would give the session rights that it had given up.
-        if (failed != entries.end() && !failed->privileged) log_->forget(state.sync_failed_at);
+        log_->forget_refused(state.sync_failed_at);
         state.sync_failed_at = 0;
     }
 }

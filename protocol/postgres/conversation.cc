@@ -1,21 +1,9 @@
 // What a conversation knows of its server connections: made, lost, brought to the session's state.
 #include "protocol/postgres/conversation.h"
 
-#include <algorithm>
+#include "protocol/sql/quoted.h"
 
 namespace holdfast::postgres {
-namespace {
-
-std::string quoted(std::string_view identifier) {
-    std::string text = "\"";
-    for (const char c : identifier) {
-        if (c == '"') text += '"';
-        text += c;
-    }
-    return text + '"';
-}
-
-}  // namespace
 
 Conversation::Conversation(const dialect::Identity& identity, StatementCache& statements, CutScratch& scratch,
                            const dialect::Parameters& welcome)
@@ -107,7 +95,7 @@ bool Conversation::ask_for_state(Slot slot, ByteBuffer& out) {
             const std::string_view name = std::string_view(entry.key).substr(8);
             auto& named = names_.at(name);
             const StatementRef& present = names_.present(named, slot);
-            if (present && present != named.meant) ask("DEALLOCATE " + quoted(name), entry.version);
+            if (present && present != named.meant) ask("DEALLOCATE " + sql::quoted(name, '"'), entry.version);
             names_.set_present(named, slot, named.meant);
         } else if (entry.key.starts_with("deallocate:")) {
             names_.set_present(names_.at(std::string_view(entry.key).substr(11)), slot, {});
@@ -130,12 +118,7 @@ bool Conversation::ask_for_state(Slot slot, ByteBuffer& out) {
 void Conversation::forget_unsynchronisable() {
     for (auto& state : slots_) {
         if (state.sync_failed_at == 0 || !log_) continue;
-        const auto& entries = log_->entries();
-        const auto failed = std::find_if(entries.begin(), entries.end(), [&](const auto& entry) {
-            return entry.version == state.sync_failed_at;
-        });
-        // Going on without a role would give the session rights that it had given up.
-        if (failed != entries.end() && !failed->privileged) log_->forget(state.sync_failed_at);
+        log_->forget_refused(state.sync_failed_at);
         state.sync_failed_at = 0;
         sync_versions_.clear();
     }
