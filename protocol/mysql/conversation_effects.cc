@@ -48,6 +48,28 @@ bool is_number(std::string_view text) {
            std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
+/// Whether a name that a server has told can stand in a statement as it is.
+bool is_plain_name(std::string_view name) {
+    return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+               c == '.';
+    });
+}
+
+/// A value as the server has reported it, for a SET. What a backslash means depends on the session's
+/// sql_mode, which may be another one when the SET is replayed.
+std::string literal(std::string_view value) {
+    if (is_number(value)) return std::string(value);
+    if (value.find('\\') == std::string_view::npos) return sql::quoted(value, '\'');
+    constexpr const char* digits = "0123456789abcdef";
+    std::string out = "_utf8mb4 X'";
+    for (const char c : value) {
+        out += digits[static_cast<unsigned char>(c) >> 4];
+        out += digits[static_cast<unsigned char>(c) & 15];
+    }
+    return out + "'";
+}
+
 bool is_unsafe_character_set(std::string_view name) {
     for (const std::string_view unsafe : {"big5", "sjis", "gbk", "cp932", "gb18030"}) {
         if (name == unsafe) return true;
@@ -215,15 +237,15 @@ void Conversation::take_variable(Slot slot, std::string_view name, std::string_v
                           value == "ON" || value == "1" ? "SET autocommit=1" : "SET autocommit=0"});
         return;
     }
-    if (is_no_setting(name)) return;
+    if (is_no_setting(name) || !is_plain_name(name)) return;
     if (unit.statements &&
         std::any_of(unit.statements->begin(), unit.statements->end(),
                     [&](const sql::Statement& each) { return names_variable(each, name); })) {
         return;  // the statement itself is recorded
     }
     std::erase(opaque_, std::string(name));
-    const std::string text = is_number(value) ? std::string(value) : sql::quoted(value, '\'');
-    log().record_now({EffectKind::set, std::string(name), "SET SESSION " + std::string(name) + "=" + text});
+    log().record_now(
+        {EffectKind::set, std::string(name), "SET SESSION " + std::string(name) + "=" + literal(value)});
 }
 
 /// The answer to what user variables hold: from then on they are state that can be replayed.
@@ -247,7 +269,7 @@ bool Conversation::take_variable_row(Bytes payload) {
     if (is_null) {
         value = "NULL";
     } else if (type == "VARCHAR") {
-        if (charset == "binary" || charset.empty()) return false;  // shown with loss
+        if (charset == "binary" || !is_plain_name(charset)) return false;  // shown with loss
         value = hex.empty() ? "_utf8mb4 ''" : "_utf8mb4 0x" + std::string(hex);
         if (charset != "utf8mb4") value = "CONVERT(" + value + " USING " + std::string(charset) + ")";
     } else {
