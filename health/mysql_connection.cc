@@ -7,8 +7,7 @@
 #include <sys/socket.h>
 #include <utility>
 
-#include <mysql/errmsg.h>
-
+#include "health/mysql_errors.h"
 #include "health/one_line.h"
 
 namespace holdfast::health {
@@ -26,80 +25,9 @@ constexpr int steps_to_the_end_max = 100;
 constexpr const char* plugins_allowed =
     "mysql_native_password,caching_sha2_password,sha256_password,client_ed25519,parsec";
 
-constexpr unsigned error_access_denied = 1045;
-constexpr unsigned error_shutdown = 1053;
-
 bool is_certain(config::ServerTlsMode mode) {
     return mode == config::ServerTlsMode::require || mode == config::ServerTlsMode::verify_ca ||
            mode == config::ServerTlsMode::verify_full;
-}
-
-/// What the server's error number says of the server.
-Outcome outcome_of_server_error(unsigned code) {
-    switch (code) {
-        case 1040:  // ER_CON_COUNT_ERROR
-        case 1203:  // ER_TOO_MANY_USER_CONNECTIONS
-        case 1226:  // ER_USER_LIMIT_REACHED
-            return Outcome::too_many;
-        case error_shutdown:  // ER_SERVER_SHUTDOWN
-        case 1077:            // ER_NORMAL_SHUTDOWN
-        case 3032:            // ER_SERVER_OFFLINE_MODE
-            return Outcome::starting_up;
-        case 1152:  // ER_ABORTING_CONNECTION
-        case 1927:  // ER_CONNECTION_KILLED
-        case 4031:  // ER_CLIENT_INTERACTION_TIMEOUT
-            return Outcome::conn_lost;
-        case 1969:  // ER_STATEMENT_TIMEOUT
-        case 3024:  // ER_QUERY_TIMEOUT
-        case 1317:  // ER_QUERY_INTERRUPTED
-            return Outcome::query_timeout;
-        case 1044:                 // ER_DBACCESS_DENIED_ERROR
-        case error_access_denied:  // ER_ACCESS_DENIED_ERROR
-        case 1049:                 // ER_BAD_DB_ERROR
-        case 1129:                 // ER_HOST_IS_BLOCKED
-        case 1130:                 // ER_HOST_NOT_PRIVILEGED
-        case 1142:                 // ER_TABLEACCESS_DENIED_ERROR
-        case 1143:                 // ER_COLUMNACCESS_DENIED_ERROR
-        case 1227:                 // ER_SPECIFIC_ACCESS_DENIED_ERROR
-        case 1251:                 // ER_NOT_SUPPORTED_AUTH_MODE
-        case 1275:                 // ER_SERVER_IS_IN_SECURE_AUTH_MODE
-        case 1524:                 // ER_PLUGIN_IS_NOT_LOADED
-        case 1698:                 // ER_ACCESS_DENIED_NO_PASSWORD_ERROR
-        case 1820:                 // ER_MUST_CHANGE_PASSWORD
-        case 1862:                 // ER_MUST_CHANGE_PASSWORD_LOGIN
-        case 3118:                 // ER_ACCOUNT_HAS_BEEN_LOCKED
-        case 4151:                 // ER_ACCOUNT_HAS_BEEN_LOCKED (MariaDB)
-            return Outcome::auth;
-        default: return Outcome::protocol;
-    }
-}
-
-/// "Can't connect to server on '127.0.0.1' (111)": the system's error number stands at the end.
-bool mentions_errno(std::string_view text, int number) {
-    return text.find("(" + std::to_string(number) + ")") != std::string_view::npos ||
-           text.find("error: " + std::to_string(number)) != std::string_view::npos;
-}
-
-Outcome outcome_of_library_error(unsigned code, std::string_view text) {
-    switch (code) {
-        case CR_CONNECTION_ERROR:
-        case CR_CONN_HOST_ERROR:
-            return mentions_errno(text, ECONNREFUSED) || mentions_errno(text, ENOENT) ? Outcome::conn_refused
-                                                                                      : Outcome::conn_failed;
-        case CR_UNKNOWN_HOST:
-        case CR_SOCKET_CREATE_ERROR:
-        case CR_OUT_OF_MEMORY: return Outcome::conn_failed;
-        case CR_SERVER_GONE_ERROR:
-        case CR_SERVER_LOST:
-        case CR_SERVER_LOST_EXTENDED: return Outcome::conn_lost;
-        case CR_SSL_CONNECTION_ERROR: return Outcome::tls;
-        case CR_AUTH_PLUGIN_CANNOT_LOAD: return Outcome::auth;
-        default: return Outcome::protocol;
-    }
-}
-
-bool is_library_error(unsigned code) {
-    return code >= CR_MIN_ERROR && code <= 2999;
 }
 
 /// Which of the wanted events have come. A broken socket is ready for all.
@@ -322,7 +250,7 @@ void MysqlConnection::send() {
 void MysqlConnection::start_rows() {
     if (query_error_ != 0) {
         const Failure why = failure();
-        const bool is_answer = !is_library_error(why.code) && why.outcome != Outcome::starting_up &&
+        const bool is_answer = !is_mysql_library_error(why.code) && why.outcome != Outcome::starting_up &&
                                why.outcome != Outcome::conn_lost;
         if (is_answer) {
             deliver(why);
@@ -407,7 +335,7 @@ void MysqlConnection::read_idle() {
     Failure why{Outcome::conn_lost, 0, "the connection broke"};
     const bool is_error = got == sizeof head && head[4] == 0xff;
     if (is_error) why.code = head[5] + 256U * head[6];
-    if (why.code == error_shutdown) why.text = "the server is shutting down";
+    if (why.code == mysql_error_shutdown) why.text = "the server is shutting down";
     fail(std::move(why));
 }
 
@@ -451,8 +379,7 @@ MysqlConnection::Failure MysqlConnection::failure() const {
     Failure failure;
     failure.code = mysql_errno(connection_.get());
     failure.text = one_line(mysql_error(connection_.get()));
-    failure.outcome = is_library_error(failure.code) ? outcome_of_library_error(failure.code, failure.text)
-                                                     : outcome_of_server_error(failure.code);
+    failure.outcome = outcome_of_mysql_error(failure.code, failure.text);
     if (failure.text.empty()) failure.text = "the connection broke";
     if (failure.code == 1129) failure.text += " (as a superuser: FLUSH HOSTS)";
     return failure;

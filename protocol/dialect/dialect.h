@@ -167,6 +167,16 @@ struct UnitFacts {
     /// It wants the connection of the statement before it (FOUND_ROWS(), SHOW WARNINGS).
     bool same_connection = false;
     std::string_view text;  // for rules, learning: of the statement that decided; lives as long as the input
+
+    /// What holds of a unit before anything in it was looked at: each request can only demand more.
+    static UnitFacts of_nothing() {
+        UnitFacts facts;
+        facts.destination = sql::Destination::transaction;
+        facts.reason = sql::Reason::empty;
+        facts.rerunnable = true;
+        facts.may_write = false;
+        return facts;
+    }
 };
 
 enum class CutKind : uint8_t {

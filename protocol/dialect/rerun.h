@@ -21,9 +21,18 @@ inline bool is_harmless(const sql::Statement& statement) {
     }
 }
 
+inline bool is_begin(sql::Control control) {
+    return control == sql::Control::begin || control == sql::Control::begin_read_only;
+}
+
 inline bool is_commit(sql::Control control) {
     return control == sql::Control::commit || control == sql::Control::commit_and_chain ||
            control == sql::Control::prepare_transaction || control == sql::Control::commit_prepared;
+}
+
+/// Whether a text of which only the beginning was read may change settings further on.
+inline bool may_hide_settings(const sql::Classification& classes) {
+    return classes.statement_count != 1 || classes.statements[0].reason != sql::Reason::write;
 }
 
 }  // namespace holdfast::dialect

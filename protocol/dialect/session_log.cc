@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "protocol/base/limits.h"
+#include "protocol/sql/quoted.h"
 
 namespace holdfast::dialect {
 namespace {
@@ -14,15 +15,6 @@ constexpr std::string_view authorization_key = "set:session authorization";
 
 bool is_privileged(std::string_view key) {
     return key == role_key || key == authorization_key;
-}
-
-std::string quoted(std::string_view identifier) {
-    std::string text = "\"";
-    for (const char c : identifier) {
-        if (c == '"') text += '"';
-        text += c;
-    }
-    return text + '"';
 }
 
 }  // namespace
@@ -153,7 +145,7 @@ void SessionLog::record_now(const sql::Effect& effect) {
             erase(key);
             const uint64_t before = version_;
             put("deallocate:" + effect.key,
-                effect.replay.empty() ? "DEALLOCATE " + quoted(effect.key) : effect.replay,
+                effect.replay.empty() ? "DEALLOCATE " + sql::quoted(effect.key, '"') : effect.replay,
                 Scope::everywhere);
             if (version_ > before) entries_.back().only_after = prepared_at;
             return;
@@ -193,14 +185,12 @@ bool SessionLog::has_subscriptions() const {
                        [](const Entry& e) { return e.scope == Scope::primary; });
 }
 
-void SessionLog::forget(uint64_t version) {
-    for (auto it = entries_.begin(); it != entries_.end(); ++it) {
-        if (it->version == version) {
-            bytes_ -= it->key.size() + it->replay.size();
-            entries_.erase(it);
-            return;
-        }
-    }
+void SessionLog::forget_refused(uint64_t version) {
+    std::erase_if(entries_, [&](const Entry& entry) {
+        if (entry.version != version || entry.privileged) return false;
+        bytes_ -= entry.key.size() + entry.replay.size();
+        return true;
+    });
 }
 
 void SessionLog::forget_deallocated(const std::vector<uint64_t>& synced) {

@@ -46,8 +46,8 @@ public:
     /// Whether something was not recorded since the last call, because there is too much already. The
     /// session's state can't be moved then.
     bool take_loss() { return std::exchange(has_lost_, false); }
-    /// Drops an entry that a server would not take.
-    void forget(uint64_t version);
+    /// Drops an entry that a server would not take, unless the session would have more rights without it.
+    void forget_refused(uint64_t version);
     /// Drops what none of these connections has to follow any more: statements that were deallocated before
     /// a connection knew of them, or that it has deallocated. Each is given by the version it was brought to;
     /// one that is not there, or new, by 0.

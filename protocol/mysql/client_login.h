@@ -40,17 +40,6 @@ struct ClientLoginOptions {
     bool offers_compression = false;
 };
 
-/// Those capabilities that are part of an identity: they change what statements mean or return.
-inline constexpr uint64_t identity_capabilities =
-    capability::found_rows | capability::no_schema | capability::ignore_space | capability::local_files |
-    capability::interactive | capability::multi_statements | capability::multi_results |
-    capability::ps_multi_results | capability::can_handle_expired_passwords |
-    capability::optional_resultset_metadata | capability::query_attributes | capability::progress |
-    capability::stmt_bulk_operations | capability::extended_metadata | capability::cache_metadata |
-    capability::bulk_unit_results;
-/// What a server that calls itself by this text is able to, as far as the proxy passes it on.
-uint64_t offered_capabilities(std::string_view version, bool offers_compression);
-
 class ClientLogin final : public dialect::ClientHandshake {
 public:
     explicit ClientLogin(ClientLoginOptions options);

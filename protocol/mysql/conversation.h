@@ -9,7 +9,9 @@
 
 #include "protocol/base/ring.h"
 #include "protocol/dialect/dialect.h"
+#include "protocol/dialect/error_code.h"
 #include "protocol/dialect/session_log.h"
+#include "protocol/dialect/units.h"
 #include "protocol/mysql/packets.h"
 #include "protocol/mysql/reply.h"
 #include "protocol/mysql/statements.h"
@@ -80,17 +82,17 @@ public:
     size_t padding() const override { return padding_; }
     std::string detail() const override { return detail_; }
     size_t requests_in_flight() const override { return units_.size(); }
-    bool needs_primary() const override;
+    bool needs_primary() const override { return units_.needs_primary(); }
     void forbid_rerun() override;
     void set_corrects(bool corrects) override { corrects_ = corrects; }
-    bool rerunnable() const override;
+    bool rerunnable() const override { return units_.rerunnable(); }
     bool retainable() const override;
-    bool may_have_committed() const override;
+    bool may_have_committed() const override { return units_.may_have_committed(transaction_); }
     bool rows_delivered() const override { return !units_.empty() && units_.at(0).rows_delivered; }
     bool inside_message() const override;
     std::optional<bool> says_replica(Slot slot) const override;
     bool reported_write() const override { return reported_write_; }
-    std::string_view last_error_code() const override { return last_error_code_.data(); }
+    std::string_view last_error_code() const override { return last_error_code_.view(); }
 
     void slot_opened(Slot slot, bool is_replica) override;
     void slot_parameters(Slot slot, const dialect::Parameters& parameters) override;
@@ -116,30 +118,18 @@ public:
     bool wants_read_only() const override { return wants_read_only_; }
 
 private:
-    struct Unit {
+    struct Unit : dialect::UnitInFlight {
         Reply reply;
         uint8_t command = 0;
-        uint8_t next_sequence = 1;    // of the next packet to the client
-        uint8_t shift = 0;            // what is added to the server's sequence numbers
-        uint8_t refusals = 0;         // by servers that were the primary
-        bool rerunnable = false;      // nothing in it can have changed data
-        bool resendable = false;      // its bytes are kept: a refusal proves that it was not carried out
-        bool is_rollback = false;     // nothing but a ROLLBACK
-        bool rows_delivered = false;  // more than heads (column definitions) went to the client
-        bool had_error = false;
-        bool may_write = true;
-        bool needs_primary = false;
-        bool commits = false;
-        bool begins = false;        // a transaction
+        uint8_t next_sequence = 1;  // of the next packet to the client
+        uint8_t shift = 0;          // what is added to the server's sequence numbers
+        uint8_t refusals = 0;       // by servers that were the primary
+        bool resendable = false;    // its bytes are kept: a refusal proves that it was not carried out
         bool trackers_lie = false;  // SET STATEMENT: what is reported holds for this statement only
         bool is_call = false;       // answers and statements can't be matched one by one
         bool owes_eof = false;      // behind the column definitions, to a client without DEPRECATE_EOF
-        uint32_t heads_delivered = 0;
-        uint32_t heads_to_swallow = 0;
-        uint32_t next_statement = 0;  // of `statements`
-        uint32_t statement_id = 0;    // the client's, of prepared statements
+        uint32_t statement_id = 0;  // the client's, of prepared statements
         StatementRef statement;
-        std::unique_ptr<std::vector<sql::Statement>> statements;  // only when some has an effect or control
     };
     /// A command of the proxy's own that brings a connection to the session's state.
     struct Sync {
@@ -186,53 +176,63 @@ private:
     };
 
     // conversation.cc
-    bool ask_for_state(Slot slot, uint32_t statement_id, ByteBuffer& out);
-    void ask(SlotState& state, Sync sync, uint8_t command, std::string_view text, ByteBuffer& out);
-    Prepared* find_prepared(uint32_t id);
-    bool is_present(const Prepared& prepared, Slot slot) const;
-    void forget_statements();
     dialect::SessionLog& log();
 
+    // conversation_synchronising.cc
+    bool ask_for_statement(Slot slot, uint32_t statement_id, ByteBuffer& out);
+    bool ask_for_state(Slot slot, uint32_t statement_id, ByteBuffer& out);
+    void ask(SlotState& state, Sync sync, uint8_t command, std::string_view text, ByteBuffer& out);
+    void take_sync(Slot slot, PacketRole role, Bytes payload, bool is_whole, dialect::Scan& scan);
+
     // conversation_requests.cc
-    sql::Context context(bool truncated) const;
-    bool is_usual_context() const;
     dialect::Cut cut_stream(Bytes in, ByteBuffer& out);
     dialect::Cut cut_file(Bytes in, ByteBuffer& out);
-    dialect::Cut cut_command(Bytes payload, bool whole, ByteBuffer& out);
-    dialect::Cut cut_query(Bytes payload, bool whole, ByteBuffer& out);
-    dialect::Cut cut_statement_command(Bytes payload, bool whole, ByteBuffer& out);
+    bool stream_under_way() const { return stream_left_ > 0 || stream_continues_; }
+    void begin_stream(bool dropped);
+    dialect::Cut drop_request();
     dialect::Cut begin_or_wait();
+
+    // conversation_commands.cc
+    sql::Context context(bool truncated) const;
+    dialect::Cut cut_command(Bytes payload, bool whole, ByteBuffer& out);
+    std::string_view query_text(Bytes payload, bool& ok) const;
+    dialect::Cut cut_query(Bytes payload, bool whole, ByteBuffer& out);
+    dialect::Cut cut_prepare(Bytes payload, bool whole);
+    dialect::Cut cut_close(Bytes payload);
+    dialect::Cut cut_statement_command(Bytes payload, bool whole, ByteBuffer& out);
+    void demand_primary(sql::Reason reason);
+    void take_classes(const sql::Classification& classes);
+
+    // conversation_answers.cc
     dialect::Cut answer_here(ByteBuffer& out, uint16_t number, std::string_view sqlstate,
                              std::string_view message);
     dialect::Cut answer_ok(ByteBuffer& out);
-    dialect::Cut drop_request();
     dialect::Cut ask_kill(uint64_t id, bool whole_session);
     dialect::Cut answer_connection_id(std::string_view column, ByteBuffer& out);
-    std::string_view query_text(Bytes payload, bool& ok) const;
-    void take_classes(const sql::Classification& classes);
-    void demand_primary(sql::Reason reason);
-    bool stream_under_way() const { return stream_left_ > 0 || stream_continues_; }
-    void begin_stream(bool dropped);
+
+    // conversation_statements.cc
+    Prepared* find_prepared(uint32_t id);
+    bool is_present(const Prepared& prepared, Slot slot) const;
+    void note_prepared(Slot slot, const Unit& unit);
+    void forget_statements();
     void append_closes(Slot slot, ByteBuffer& prefix);
     void append_request(Bytes request, const Unit& unit, Slot slot, ByteBuffer& out);
     void append_execute(Bytes request, Prepared& prepared, Slot slot, ByteBuffer& out);
-    ReplyKind reply_kind(uint8_t command) const;
 
     // conversation_responses.cc
     struct Packet;
     enum class Verdict : uint8_t { forward, drop, stop };
-    void take_sync(Slot slot, PacketRole role, Bytes payload, bool is_whole, dialect::Scan& scan);
-    void take_variables(PacketRole role, Bytes payload, bool is_whole);
-    bool take_variable_row(Bytes payload);
     Verdict take_unit(Slot slot, PacketRole role, const Packet& packet, dialect::Scan& scan, ByteBuffer& made,
                       size_t at);
-    Verdict take_error(Slot slot, const Packet& packet, dialect::Scan& scan, ByteBuffer& made, size_t at);
-    Prepared& note_prepared(Slot slot, Unit& unit);
-    void take_unasked(Bytes payload, dialect::Scan& scan);
-    void lying(dialect::Scan& scan, std::string_view what);
-    void note_error_code(std::string_view code);
     void take_ok(Slot slot, Unit& unit, const OkPacket& ok);
     void finish_unit(Slot slot);
+    void lying(dialect::Scan& scan, std::string_view what);
+
+    // conversation_errors.cc
+    static bool announces_end(uint16_t number);
+    void connection_ends(const ErrPacket& err, dialect::Scan& scan);
+    void take_unasked(Bytes payload, dialect::Scan& scan);
+    Verdict take_error(Slot slot, const Packet& packet, dialect::Scan& scan, ByteBuffer& made, size_t at);
 
     // conversation_effects.cc
     void take_session_state(Slot slot, Unit& unit, const OkPacket& ok);
@@ -241,6 +241,8 @@ private:
     void apply_effect(Slot slot, const sql::Effect& effect);
     void wish(const sql::Effect& effect);
     void session_was_reset(Slot slot);
+    void take_variables(PacketRole role, Bytes payload, bool is_whole);
+    bool take_variable_row(Bytes payload);
 
     // conversation_rewriting.cc
     void forward_packet(const Packet& packet, ByteBuffer& made, dialect::Scan& scan, size_t at);
@@ -261,7 +263,7 @@ private:
     StatementCache& statements_;
     CutScratch& scratch_;
     Surroundings around_;
-    Ring<Unit> units_;
+    dialect::Units<Unit> units_;
     std::array<SlotState, slot_count> slots_;
     Slot active_ = Slot::a;  // the slot that units_ concern
     Transaction transaction_ = Transaction::idle;
@@ -284,7 +286,7 @@ private:
     bool option_wanted_ = false;       // of the COM_SET_OPTION in flight: multi-statements
     bool answer_is_complete_ = false;  // of the unit that was refused: its error was its end
     uint16_t last_status_ = status::autocommit;
-    std::array<char, 6> last_error_code_{};
+    dialect::ErrorCode last_error_code_;
     size_t padding_ = 0;            // what the client still expects of a long packet whose server is gone
     bool payload_is_open_ = false;  // likewise: it would have gone on in a further packet
     size_t stream_left_ = 0;        // of a long request whose head was accepted

@@ -6,12 +6,13 @@
 
 #include "protocol/mysql/conversation.h"
 #include "protocol/mysql/schema.h"
+#include "protocol/mysql/tracking.h"
 #include "protocol/sql/prepare.h"
+#include "protocol/sql/quoted.h"
 
 namespace holdfast::mysql {
 namespace {
 
-using sql::Control;
 using sql::EffectKind;
 
 /// Reported, but no part of a session's state: counters, what holds for one statement, the proxy's own.
@@ -47,13 +48,26 @@ bool is_number(std::string_view text) {
            std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-std::string quoted(std::string_view text, char quote) {
-    std::string out(1, quote);
-    for (const char c : text) {
-        if (c == quote) out += c;
-        out += c;
+/// Whether a name that a server has told can stand in a statement as it is.
+bool is_plain_name(std::string_view name) {
+    return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+               c == '.';
+    });
+}
+
+/// A value as the server has reported it, for a SET. What a backslash means depends on the session's
+/// sql_mode, which may be another one when the SET is replayed.
+std::string literal(std::string_view value) {
+    if (is_number(value)) return std::string(value);
+    if (value.find('\\') == std::string_view::npos) return sql::quoted(value, '\'');
+    constexpr const char* digits = "0123456789abcdef";
+    std::string out = "_utf8mb4 X'";
+    for (const char c : value) {
+        out += digits[static_cast<unsigned char>(c) >> 4];
+        out += digits[static_cast<unsigned char>(c) & 15];
     }
-    return out + quote;
+    return out + "'";
 }
 
 bool is_unsafe_character_set(std::string_view name) {
@@ -61,11 +75,6 @@ bool is_unsafe_character_set(std::string_view name) {
         if (name == unsafe) return true;
     }
     return false;
-}
-
-bool is_access_mode(std::string_view key) {
-    return key.find("transaction") != std::string_view::npos ||
-           key.find("read_only") != std::string_view::npos;
 }
 
 bool names_variable(const sql::Statement& statement, std::string_view name) {
@@ -128,12 +137,13 @@ void Conversation::apply_effect(Slot slot, const sql::Effect& effect) {
             }
             log().record_now(effect);
             if (!texts_) texts_ = std::make_unique<std::unordered_map<std::string, StatementRef>>();
-            (*texts_)[effect.key] = statements_.intern(*text, context(false), is_usual_context());
+            (*texts_)[effect.key] = statements_.intern(*text, context(false));
             return;
         }
         case EffectKind::deallocate: {
             sql::Effect replayed = effect;
-            if (replayed.replay.empty()) replayed.replay = "DEALLOCATE PREPARE " + quoted(effect.key, '`');
+            if (replayed.replay.empty())
+                replayed.replay = "DEALLOCATE PREPARE " + sql::quoted(effect.key, '`');
             log().record_now(replayed);
             if (texts_) texts_->erase(effect.key);
             return;
@@ -188,7 +198,7 @@ void Conversation::take_session_state(Slot slot, Unit& unit, const OkPacket& ok)
         if (entry->is(SessionState::schema)) {
             is_explained = true;
             schema_changed_ = true;
-            sql::Effect effect{EffectKind::set, "schema", "USE " + quoted(entry->value, '`')};
+            sql::Effect effect{EffectKind::set, "schema", "USE " + sql::quoted(entry->value, '`')};
             if (!entry->value.empty()) log().record_now(effect);
             is_system_schema_ = is_system_schema(entry->value);
         } else if (entry->is(SessionState::system_variable)) {
@@ -227,15 +237,15 @@ void Conversation::take_variable(Slot slot, std::string_view name, std::string_v
                           value == "ON" || value == "1" ? "SET autocommit=1" : "SET autocommit=0"});
         return;
     }
-    if (is_no_setting(name)) return;
+    if (is_no_setting(name) || !is_plain_name(name)) return;
     if (unit.statements &&
         std::any_of(unit.statements->begin(), unit.statements->end(),
                     [&](const sql::Statement& each) { return names_variable(each, name); })) {
         return;  // the statement itself is recorded
     }
     std::erase(opaque_, std::string(name));
-    const std::string text = is_number(value) ? std::string(value) : quoted(value, '\'');
-    log().record_now({EffectKind::set, std::string(name), "SET SESSION " + std::string(name) + "=" + text});
+    log().record_now(
+        {EffectKind::set, std::string(name), "SET SESSION " + std::string(name) + "=" + literal(value)});
 }
 
 /// The answer to what user variables hold: from then on they are state that can be replayed.
@@ -259,7 +269,7 @@ bool Conversation::take_variable_row(Bytes payload) {
     if (is_null) {
         value = "NULL";
     } else if (type == "VARCHAR") {
-        if (charset == "binary" || charset.empty()) return false;  // shown with loss
+        if (charset == "binary" || !is_plain_name(charset)) return false;  // shown with loss
         value = hex.empty() ? "_utf8mb4 ''" : "_utf8mb4 0x" + std::string(hex);
         if (charset != "utf8mb4") value = "CONVERT(" + value + " USING " + std::string(charset) + ")";
     } else {
@@ -277,7 +287,7 @@ bool Conversation::take_variable_row(Bytes payload) {
     std::string key(name);
     std::transform(key.begin(), key.end(), key.begin(),
                    [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
-    std::string replay = "SET @" + quoted(name, '`') + " = " + value;
+    std::string replay = "SET @" + sql::quoted(name, '`') + " = " + value;
     for (const auto& entry : log().entries()) {
         if (entry.key == "variable:" + key && entry.replay == replay) return true;
     }

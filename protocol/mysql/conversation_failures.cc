@@ -6,12 +6,8 @@
 #include "protocol/mysql/errors.h"
 
 namespace holdfast::mysql {
-namespace {
 
 using dialect::Cut;
-using dialect::CutKind;
-
-}  // namespace
 
 Conversation::Deferred Conversation::describe(const dialect::FailureText& text) {
     const ErrorNumber error = error_of(text.failure);

@@ -5,6 +5,7 @@
 #include "protocol/mysql/conversation_packet.h"
 
 namespace holdfast::mysql {
+
 bool Conversation::TrackingWishes::wants(const SessionStateEntry& entry) const {
     switch (static_cast<SessionState>(entry.type)) {
         case SessionState::schema: return schema;

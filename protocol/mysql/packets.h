@@ -125,6 +125,10 @@ inline constexpr uint8_t error = 0xff;
 inline constexpr size_t packet_header_bytes = 4;
 /// A payload of this many bytes or more goes on in a further packet, which is empty when it fits exactly.
 inline constexpr uint32_t packet_payload_bytes_max = 0xffffff;
+/// What begins a command that names a prepared statement: the command and the statement's id.
+inline constexpr size_t statement_head_bytes = 5;
+/// COM_STMT_EXECUTE: what stands before its NULL bitmap.
+inline constexpr size_t execute_head_bytes = 10;
 
 // ---- Little-endian values; the caller has checked that the bytes are there -------------------------------
 

@@ -8,7 +8,7 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/mysql/auth.h"
-#include "protocol/mysql/client_login.h"
+#include "protocol/mysql/capabilities.h"
 #include "protocol/mysql/ed25519.h"
 #include "protocol/mysql/errors.h"
 #include "protocol/mysql/greeting.h"
@@ -380,7 +380,7 @@ Step ServerLogin::State::on_authenticated(Bytes payload, ByteBuffer& out) {
     PacketWriter writer(out, 0);
     writer.u8(command::query);
     if ((capabilities & capability::query_attributes) != 0) writer.lenenc(0).lenenc(1);
-    writer.bare_text(tracking_statement(greeting.version)).finish();
+    writer.bare_text(tracking_statement(is_mariadb(greeting.version))).finish();
     sequence = 1;
     phase = Phase::tracking;
     return Step::need_bytes;

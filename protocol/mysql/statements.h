@@ -4,41 +4,29 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 
-#include "protocol/base/bytes.h"
-#include "protocol/base/ref.h"
-#include "protocol/dialect/dialect.h"
-#include "protocol/sql/classify.h"
+#include "protocol/dialect/statements.h"
 
 namespace holdfast::mysql {
 
-/// A statement's text with what the classifier says of it. Shared by all sessions that prepare the same text;
-/// immutable once made, but for a new classification when the function catalog has changed.
-struct Statement : Counted {
-    std::string text;
-    sql::Classification classes;
-    uint64_t functions_version = 0;
-    bool too_long = false;  // only the beginning of the text was kept; can't be prepared again elsewhere
-};
-using StatementRef = Ref<Statement>;
+using dialect::StatementRef;
 
-/// Statements by text, so that each is classified once. Unused ones stay for a while, up to a bound.
+/// Statements by text, so that each is classified once.
 class StatementCache {
 public:
-    explicit StatementCache(const dialect::ClassifierSources& sources) : sources_(sources) {}
+    explicit StatementCache(const dialect::ClassifierSources& sources)
+        : statements_(sql::Dialect::mysql, sources) {}
 
-    /// `context` is how the text is read; one whose `is_usual` is false bypasses the cache.
-    StatementRef intern(std::string_view text, const sql::Context& context, bool is_usual);
-    const dialect::ClassifierSources& sources() const { return sources_; }
+    /// context   how the text is read; one with other strings or an unsafe encoding bypasses the cache
+    StatementRef intern(std::string_view text, const sql::Context& context) {
+        const bool is_usual = context.encoding_is_safe && !context.ansi_quotes &&
+                              !context.no_backslash_escapes && !context.truncated;
+        return statements_.intern(text, text.size(), context, is_usual);
+    }
+    const dialect::ClassifierSources& sources() const { return statements_.sources(); }
 
 private:
-    void sweep();
-    void classify(Statement& statement, const sql::Context& context) const;
-
-    const dialect::ClassifierSources& sources_;
-    std::unordered_map<std::string_view, StatementRef> by_text_;  // keys are views into the statements
-    size_t bytes_ = 0;
+    dialect::StatementCache statements_;
 };
 
 /// A prepared statement as one client knows it, and what each of its server connections has of it.

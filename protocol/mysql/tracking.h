@@ -18,8 +18,14 @@ inline constexpr std::string_view tracking_statement_mysql =
 inline bool is_mariadb(std::string_view version) {
     return version.find("MariaDB") != std::string_view::npos;
 }
-inline std::string_view tracking_statement(std::string_view version) {
-    return is_mariadb(version) ? tracking_statement_mariadb : tracking_statement_mysql;
+inline std::string_view tracking_statement(bool is_mariadb) {
+    return is_mariadb ? tracking_statement_mariadb : tracking_statement_mysql;
+}
+
+/// Settings that say whether a session may write: on a connection for reads they are the proxy's.
+inline bool is_access_mode(std::string_view name) {
+    return name.find("transaction") != std::string_view::npos ||
+           name.find("read_only") != std::string_view::npos;
 }
 
 }  // namespace holdfast::mysql

@@ -1,25 +1,9 @@
 // What a conversation knows of its server connections: made, lost, brought to the session's state.
 #include "protocol/postgres/conversation.h"
 
-#include <algorithm>
-
-#include "protocol/base/limits.h"
+#include "protocol/sql/quoted.h"
 
 namespace holdfast::postgres {
-namespace {
-
-constexpr char sync_query = 'y';
-
-std::string quoted(std::string_view identifier) {
-    std::string text = "\"";
-    for (const char c : identifier) {
-        if (c == '"') text += '"';
-        text += c;
-    }
-    return text + '"';
-}
-
-}  // namespace
 
 Conversation::Conversation(const dialect::Identity& identity, StatementCache& statements, CutScratch& scratch,
                            const dialect::Parameters& welcome)
@@ -35,9 +19,8 @@ Conversation::Conversation(const dialect::Identity& identity, StatementCache& st
 
 void Conversation::slot_opened(Slot slot, bool is_replica) {
     SlotState& state = slots_[index(slot)];
-    const uint32_t generation = state.generation + 1;
     state = {};
-    state.generation = generation;
+    names_.forget_connection(slot);
     state.is_open = true;
     state.is_replica = is_replica;
     state.says_replica = is_replica;
@@ -59,23 +42,22 @@ void Conversation::slot_lost(Slot slot) {
         copy_in_ = false;
         copy_both_ = false;
     }
-    const uint32_t generation = state.generation + 1;
     state = {};
-    state.generation = generation;
+    names_.forget_connection(slot);
 }
 
 bool Conversation::abandon_answer(Slot slot) {
     SlotState& state = slots_[index(slot)];
     if (unit_open() || state.body_left > 0) return false;
     // Named statements that the answers to come would have made or closed are not known any more.
-    if (copy_both_ || (named_ && !named_->empty())) return false;
+    if (copy_both_ || names_.has_names()) return false;
     uint32_t readies = 0;
     for (size_t i = 0; i < expected_.size(); ++i) {
         const char type = expected_.at(i).type;
         if (type == frontend::sync || type == frontend::query || type == frontend::function_call) ++readies;
     }
     state.swallow_ready = readies;
-    ++state.generation;
+    names_.forget_connection(slot);
     return true;
 }
 
@@ -108,18 +90,15 @@ bool Conversation::ask_for_state(Slot slot, ByteBuffer& out) {
         if (entry.version <= have || (is_subscription && state.is_replica)) continue;
         if (entry.only_after != 0 && state.synced < entry.only_after) continue;
         if (entry.key == "deallocate") {
-            if (named_) {
-                for (auto& [name, each] : *named_) set_present(each, slot, {});
-            }
-            set_present(unnamed_, slot, {});
+            names_.deallocated(slot);
         } else if (entry.key.starts_with("prepare:")) {
-            NamedStatement& named_entry = named(std::string_view(entry.key).substr(8));
-            if (is_present(named_entry, slot) && named_entry.present[index(slot)] != named_entry.meant) {
-                ask("DEALLOCATE " + quoted(std::string_view(entry.key).substr(8)), entry.version);
-            }
-            set_present(named_entry, slot, named_entry.meant);
+            const std::string_view name = std::string_view(entry.key).substr(8);
+            auto& named = names_.at(name);
+            const StatementRef& present = names_.present(named, slot);
+            if (present && present != named.meant) ask("DEALLOCATE " + sql::quoted(name, '"'), entry.version);
+            names_.set_present(named, slot, named.meant);
         } else if (entry.key.starts_with("deallocate:")) {
-            set_present(named(std::string_view(entry.key).substr(11)), slot, {});
+            names_.set_present(names_.at(std::string_view(entry.key).substr(11)), slot, {});
         }
         ask(entry.replay, entry.version);
     }
@@ -132,19 +111,14 @@ bool Conversation::ask_for_state(Slot slot, ByteBuffer& out) {
     state.syncs_pending = count;
     state.sync_target = log_->version();
     active_ = slot;
-    for (uint32_t i = 0; i < count; ++i) expected_.push({sync_query, true, false, false, {}, {}, {}, {}});
+    for (uint32_t i = 0; i < count; ++i) expect_ours(Expected::sync_query);
     return true;
 }
 
 void Conversation::forget_unsynchronisable() {
     for (auto& state : slots_) {
         if (state.sync_failed_at == 0 || !log_) continue;
-        const auto& entries = log_->entries();
-        const auto failed = std::find_if(entries.begin(), entries.end(), [&](const auto& entry) {
-            return entry.version == state.sync_failed_at;
-        });
-        // Going on without a role would give the session rights that it had given up.
-        if (failed != entries.end() && !failed->privileged) log_->forget(state.sync_failed_at);
+        log_->forget_refused(state.sync_failed_at);
         state.sync_failed_at = 0;
         sync_versions_.clear();
     }

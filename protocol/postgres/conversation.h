@@ -4,13 +4,15 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "protocol/base/ring.h"
 #include "protocol/dialect/dialect.h"
+#include "protocol/dialect/error_code.h"
 #include "protocol/dialect/session_log.h"
+#include "protocol/dialect/units.h"
 #include "protocol/postgres/messages.h"
+#include "protocol/postgres/named_statements.h"
 #include "protocol/postgres/statements.h"
 
 namespace holdfast::postgres {
@@ -66,15 +68,15 @@ public:
     size_t padding() const override { return padding_; }
     std::string detail() const override { return detail_; }
     size_t requests_in_flight() const override { return expected_.size(); }
-    bool needs_primary() const override;
+    bool needs_primary() const override { return units_.needs_primary(); }
     void forbid_rerun() override;
     void set_corrects(bool corrects) override { corrects_ = corrects; }
-    bool rerunnable() const override;
-    bool may_have_committed() const override;
+    bool rerunnable() const override { return units_.rerunnable(); }
+    bool may_have_committed() const override { return units_.may_have_committed(transaction_); }
     bool rows_delivered() const override { return !units_.empty() && units_.at(0).rows_delivered; }
     bool inside_message() const override;
     std::optional<bool> says_replica(Slot slot) const override { return slots_[index(slot)].says_replica; }
-    std::string_view last_error_code() const override { return last_error_code_.data(); }
+    std::string_view last_error_code() const override { return last_error_code_.view(); }
 
     void slot_opened(Slot slot, bool is_replica) override;
     void slot_promoted(Slot slot) override;
@@ -103,7 +105,11 @@ public:
 private:
     // A request that the server will answer. `swallowed` ones were put in by the proxy.
     struct Expected {
-        char type = 0;  // the frontend message type; sync_query for synchronisation
+        static constexpr char copy_marker =
+            'c';                                 // CopyDone or CopyFail, before the server has asked for data
+        static constexpr char sync_query = 'y';  // a Query of ours that brings the session's state
+
+        char type = 0;  // the frontend message type, or one of the above
         bool swallowed = false;
         bool describes_portal = false;
         bool names_statement = false;  // parse, and close of a statement: undone when the server skips it
@@ -112,30 +118,11 @@ private:
         std::string name;              // parse, close
         StatementRef was_present;      // parse, close: what the connection had under the name before
     };
-    struct Unit {
-        bool ended = false;  // its last request was accepted
-        bool rerunnable = false;
-        bool is_rollback = false;     // nothing but a ROLLBACK
-        bool rows_delivered = false;  // more than heads (ParseComplete, RowDescription, …) went to the client
-        bool had_error = false;
+    struct Unit : dialect::UnitInFlight {
+        bool ended = false;         // its last request was accepted
         bool server_skips = false;  // after an error: until the Sync, the server ignores what comes
-        bool may_write = true;
-        bool needs_primary = false;
-        bool commits = false;
-        bool begins = false;  // a transaction
-        uint32_t heads_delivered = 0;
-        uint32_t heads_to_swallow = 0;
-        uint32_t next_statement = 0;  // of `query`
-        std::unique_ptr<std::vector<sql::Statement>>
-            query;  // only when some statement has an effect or control
-    };
-    struct NamedStatement {
-        StatementRef meant;                             // what the client knows it as; null: closed
-        std::array<StatementRef, slot_count> present;   // what each slot's connection has under the name
-        std::array<uint32_t, slot_count> generation{};  // of the slot, when `present` was true
     };
     struct SlotState {
-        uint32_t generation = 0;     // grows with each new connection
         uint32_t swallow_ready = 0;  // ReadyForQuerys of an abandoned answer still to come
         uint32_t syncs_pending = 0;
         bool is_open = false;
@@ -158,45 +145,45 @@ private:
     bool ask_for_state(Slot slot, ByteBuffer& out);
 
     // conversation_requests.cc
-    sql::Context context(bool truncated) const;
     dialect::Cut cut_copy_data(Bytes in, char type, size_t total);
+
+    // conversation_messages.cc
     enum class Look { whole, partial, stop, malformed };
+    sql::Context context(bool truncated) const;
+    Look look_at_head(Bytes in);
     Look look_at(Bytes in, size_t offset);
     bool read_names(CutScratch::Request& request, Bytes body, bool whole);
-    void summarise(bool whole);
     void merge_facts(const sql::Classification& classes, const Statement* statement);
-    NamedStatement* find_named(std::string_view name);
-    NamedStatement& named(std::string_view name);
-    StatementRef meaning(std::string_view name);
-    StatementRef portal_statement(std::string_view portal);
+    void summarise(bool whole);
+
+    // conversation_statements.cc
     void expect_requests(Slot slot, bool rerun);
+    Expected& expect_ours(char type);
+    void undo(Expected& expected);
     void insert_missing(Slot slot, bool rerun, ByteBuffer& prefix);
     void insert_named_by(const sql::Statement& statement, Slot slot, ByteBuffer& prefix);
-    void insert_parse(Slot slot, std::string_view name, NamedStatement& entry, ByteBuffer& prefix);
-    void insert_close(Slot slot, std::string_view name, NamedStatement& entry, ByteBuffer& prefix);
-    bool is_present(const NamedStatement& entry, Slot slot) const;
-    void set_present(NamedStatement& entry, Slot slot, StatementRef statement);
-    void forget_if_unused(std::string_view name);
-    bool is_present_anywhere(const NamedStatement& entry) const;
-    void forget_all_statements(Slot slot);
+    void insert_parse(Slot slot, std::string_view name, NamedStatements::Entry& entry, ByteBuffer& prefix);
+    void insert_close(Slot slot, std::string_view name, NamedStatements::Entry& entry, ByteBuffer& prefix);
 
     // conversation_responses.cc
     enum class Verdict { forward, drop, stop };
     Verdict handle(Slot slot, char type, Bytes body, dialect::Scan& scan);
-    Verdict handle_error(Slot slot, Bytes body, dialect::Scan& scan);
-    Verdict handle_notice(Bytes body, dialect::Scan& scan);
-    Verdict handle_parameter(Slot slot, Bytes body, dialect::Scan& scan);
     Verdict handle_ready(Slot slot, Bytes body, dialect::Scan& scan);
-    Verdict handle_copy_in(dialect::Scan& scan);
+    Verdict handle_copy_in();
     Verdict head(char answered, dialect::Scan& scan);
     Verdict lying(dialect::Scan& scan, std::string_view what);
-    void pop_head_message();
+
+    // conversation_errors.cc
+    Verdict handle_error(Slot slot, Bytes body, dialect::Scan& scan);
+    Verdict handle_notice(Bytes body, dialect::Scan& scan);
+    void drop_to_sync();
+
+    // conversation_effects.cc
+    Verdict handle_parameter(Slot slot, Bytes body, dialect::Scan& scan);
     void command_complete(std::string_view tag);
     void statement_done(const sql::Statement& statement, std::string_view tag);
     void apply_effect(const sql::Effect& effect, std::string_view tag);
-    void drop_to_sync();
-    void note_error_code(std::string_view code);
-    void undo(Expected& expected);
+    dialect::SessionLog& log();
     void finish_unit(char status);
 
     // conversation_failures.cc
@@ -215,7 +202,7 @@ private:
     StatementCache& statements_;
     CutScratch& scratch_;
     Ring<Expected> expected_;
-    Ring<Unit> units_;
+    dialect::Units<Unit> units_;
     std::array<SlotState, slot_count> slots_;
     Slot active_ = Slot::a;  // the slot that units_ and expected_ concern
     Transaction transaction_ = Transaction::idle;
@@ -228,14 +215,11 @@ private:
     bool encoding_is_safe_ = true;
     bool wants_read_only_ = false;
     bool is_replication_ = false;
-    std::array<char, 6> last_error_code_{};
+    dialect::ErrorCode last_error_code_;
     size_t padding_ = 0;      // what the client still expects of a long message whose server is gone
     size_t stream_left_ = 0;  // of a long request whose head was accepted
     dialect::Pins pins_;
-    NamedStatement unnamed_;
-    StatementRef unnamed_portal_;
-    std::unique_ptr<std::unordered_map<std::string, NamedStatement>> named_;
-    std::unique_ptr<std::unordered_map<std::string, StatementRef>> portals_;
+    NamedStatements names_;
     std::unique_ptr<dialect::SessionLog> log_;
     std::unique_ptr<LostTransaction> lost_;
     std::vector<sql::Effect> pending_pins_;  // of the transaction under way

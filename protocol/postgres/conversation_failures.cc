@@ -66,8 +66,7 @@ char Conversation::status_byte() const {
 void Conversation::forget_transaction_effects() {
     if (log_) log_->rollback();
     pending_pins_.clear();
-    if (portals_) portals_.reset();
-    unnamed_portal_ = {};
+    names_.forget_portals();
 }
 
 /// Takes the oldest unit and the answers it expected away.
@@ -267,34 +266,29 @@ void Conversation::answer_lost_request(char type, Bytes body, ByteBuffer& out) {
             if (reader.failed() || rest.size() > limits::batch_collected_bytes_max) return refuse();
             const StatementRef statement = statements_.intern(rest, context(false));
             if (!ends_transaction(control_of(statement)) || lost_->over) return refuse();
-            named(name).meant = statement;
+            names_.at(name).meant = statement;
             append_message(out, backend::parse_complete);
             return;
         }
         case frontend::bind: {
             const std::string portal(reader.text());
-            const StatementRef statement = meaning(reader.text());
+            const StatementRef statement = names_.meaning(reader.text());
             if (!ends_transaction(control_of(statement)) || lost_->over) return refuse();
-            if (portal.empty()) {
-                unnamed_portal_ = statement;
-            } else {
-                if (!portals_) portals_ = std::make_unique<std::unordered_map<std::string, StatementRef>>();
-                (*portals_)[portal] = statement;
-            }
+            names_.set_portal(portal, statement);
             append_message(out, backend::bind_complete);
             return;
         }
         case frontend::describe: {
             const bool is_portal = reader.u8() == 'P';
             const std::string_view name = reader.text();
-            if (!ends_transaction(control_of(is_portal ? portal_statement(name) : meaning(name))))
+            if (!ends_transaction(control_of(is_portal ? names_.portal(name) : names_.meaning(name))))
                 return refuse();
             if (!is_portal) MessageWriter(out, backend::parameter_description).u16(0);
             append_message(out, backend::no_data);
             return;
         }
         case frontend::execute: {
-            const Control control = control_of(portal_statement(reader.text()));
+            const Control control = control_of(names_.portal(reader.text()));
             if (!ends_transaction(control) || lost_->over) return refuse();
             const bool untold_commit = control != Control::rollback && !lost_->reported;
             lost_->over = true;
@@ -306,7 +300,7 @@ void Conversation::answer_lost_request(char type, Bytes body, ByteBuffer& out) {
             const bool is_portal = reader.u8() == 'P';
             const std::string_view name = reader.text();
             if (!is_portal) {
-                if (NamedStatement* entry = find_named(name)) entry->meant = {};
+                if (auto* entry = names_.find(name)) entry->meant = {};
             }
             append_message(out, backend::close_complete);
             return;

@@ -1,73 +1,25 @@
-// The client's side: cutting its bytes into units, and keeping account of what the server will answer.
+// The client's side: cutting its bytes into units, and taking those that go to a server.
 #include <algorithm>
-#include <utility>
 
 #include "protocol/base/limits.h"
 #include "protocol/dialect/rerun.h"
 #include "protocol/postgres/conversation.h"
 
 namespace holdfast::postgres {
-namespace {
 
 using dialect::Cut;
 using dialect::CutKind;
-using dialect::is_commit;
-using dialect::is_harmless;
 using sql::Control;
 using sql::Destination;
 
-constexpr char copy_marker = 'c';
-/// Statement and portal names behind which the rest of a Bind may be streamed.
-constexpr size_t bind_names_bytes_max = 8'192;
-
-bool is_frontend_type(char type) {
-    switch (type) {
-        case frontend::bind:
-        case frontend::close:
-        case frontend::copy_data:
-        case frontend::copy_done:
-        case frontend::copy_fail:
-        case frontend::describe:
-        case frontend::execute:
-        case frontend::flush:
-        case frontend::function_call:
-        case frontend::parse:
-        case frontend::query:
-        case frontend::sync:
-        case frontend::terminate: return true;
-        default: return false;
-    }
-}
-
-/// Stands for a copy of a statement on a server that is not to be used again, whatever its text was.
-const StatementRef& outdated() {
-    static const StatementRef statement(new Statement);
-    return statement;
-}
-
-}  // namespace
-
 void CutScratch::clear() {
     requests.clear();
-    facts = {};
-    facts.destination = Destination::transaction;
-    facts.reason = sql::Reason::empty;
-    facts.rerunnable = true;
-    facts.may_write = false;
+    facts = dialect::UnitFacts::of_nothing();
     size = 0;
     stream_left = 0;
     ends_unit = false;
     flushes = false;
     has_execute = false;
-}
-
-sql::Context Conversation::context(bool truncated) const {
-    sql::Context context;
-    context.standard_conforming_strings = standard_strings_;
-    context.encoding_is_safe = encoding_is_safe_;
-    context.functions = statements_.sources().functions;
-    context.truncated = truncated;
-    return context;
 }
 
 Cut Conversation::cut(Bytes in, bool insist, ByteBuffer& out) {
@@ -78,22 +30,15 @@ Cut Conversation::cut(Bytes in, bool insist, ByteBuffer& out) {
         stream_left_ -= size;
         return {stream_dropped_ ? CutKind::drop : CutKind::stream, size};
     }
+    const Look head = look_at_head(in);
+    if (head == Look::malformed) return {CutKind::malformed};
+    if (head == Look::partial) return {};
     const char type = std::to_integer<char>(in[0]);
-    if (!is_frontend_type(type)) {
-        detail_ = "invalid frontend message type " + std::to_string(static_cast<unsigned char>(type));
-        return {CutKind::malformed};
-    }
-    if (in.size() < message_header_bytes) return {};
-    const uint32_t length = load_u32(in.data() + 1);
-    if (length < 4 || length > limits::postgres_message_bytes_max) {
-        detail_ = "invalid message length " + std::to_string(length);
-        return {CutKind::malformed};
-    }
     if (type == frontend::terminate) return {CutKind::terminate, in.size()};
     if (skipping_) return skip_to_sync(in, out);
     if (lost_) return answer_lost(in, out);
 
-    const size_t total = size_t{length} + 1;
+    const size_t total = size_t{load_u32(in.data() + 1)} + 1;
     const bool is_copy =
         type == frontend::copy_data || type == frontend::copy_done || type == frontend::copy_fail;
     if (is_copy || (copy_in_ && (type == frontend::sync || type == frontend::flush))) {
@@ -143,7 +88,7 @@ Cut Conversation::cut_copy_data(Bytes in, char type, size_t total) {
             if (copy_in_) {
                 copy_in_ = false;
             } else {
-                expected_.push({copy_marker, true, false, false, {}, {}, {}, {}});
+                expect_ours(Expected::copy_marker);
             }
         }
         const size_t size = std::min(total, in.size());
@@ -167,275 +112,6 @@ Cut Conversation::cut_copy_data(Bytes in, char type, size_t total) {
         size += message;
     }
     return {wanted ? CutKind::stream : CutKind::drop, size};
-}
-
-/// Takes the request at `offset` into the scratch, if it is there as far as it has to be.
-Conversation::Look Conversation::look_at(Bytes in, size_t offset) {
-    const Bytes rest = in.subspan(offset);
-    const char type = std::to_integer<char>(rest[0]);
-    if (!is_frontend_type(type)) {
-        detail_ = "invalid frontend message type " + std::to_string(static_cast<unsigned char>(type));
-        return Look::malformed;
-    }
-    if (rest.size() < message_header_bytes) return Look::partial;
-    const uint32_t length = load_u32(rest.data() + 1);
-    if (length < 4 || length > limits::postgres_message_bytes_max) {
-        detail_ = "invalid message length " + std::to_string(length);
-        return Look::malformed;
-    }
-    const size_t total = size_t{length} + 1;
-    const size_t there = std::min(total, rest.size());
-    const bool whole = there == total;
-    const Bytes body = rest.subspan(message_header_bytes, there - message_header_bytes);
-
-    CutScratch::Request request;
-    request.type = type;
-    request.offset = offset;
-    request.size = there;
-    switch (type) {
-        case frontend::query: {
-            if (!whole && there < limits::statement_classified_bytes_max) return Look::partial;
-            const bool too_long = total > limits::statement_classified_bytes_max;
-            std::string_view text = as_text(body);
-            text = text.substr(0, text.find('\0'));
-            statements_.classify_query(text.substr(0, limits::statement_classified_bytes_max),
-                                       context(too_long), scratch_.query);
-            merge_facts(scratch_.query, nullptr);
-            scratch_.facts.text = text.substr(0, limits::statement_classified_bytes_max);
-            if (too_long) scratch_.facts.too_long = true;
-            scratch_.ends_unit = true;
-            break;
-        }
-        case frontend::function_call:
-            if (!whole && there < limits::batch_collected_bytes_max) return Look::partial;
-            scratch_.facts.destination = Destination::primary;
-            scratch_.facts.reason = sql::Reason::opaque;
-            scratch_.facts.rerunnable = false;
-            scratch_.facts.may_write = true;
-            scratch_.ends_unit = true;
-            break;
-        case frontend::parse:
-            if (!whole && there < limits::statement_classified_bytes_max) return Look::partial;
-            break;
-        case frontend::bind:
-            if (!whole && (total <= limits::batch_collected_bytes_max || there < bind_names_bytes_max)) {
-                return Look::partial;
-            }
-            break;
-        case frontend::describe:
-        case frontend::close:
-        case frontend::execute:
-            if (total > limits::batch_collected_bytes_max) {
-                detail_ = "a Describe, Close or Execute of " + std::to_string(total) + " bytes";
-                return Look::malformed;
-            }
-            if (!whole) return Look::partial;
-            break;
-        case frontend::sync:
-        case frontend::flush:
-            if (total != message_header_bytes) {
-                detail_ = "a Sync or Flush with a body";
-                return Look::malformed;
-            }
-            if (type == frontend::sync) scratch_.ends_unit = true;
-            if (type == frontend::flush) scratch_.flushes = true;
-            break;
-        default:
-            // Copy data behind an Execute: the batch is sent as far as it goes, the data follow it.
-            scratch_.flushes = true;
-            return Look::stop;
-    }
-    if (!read_names(request, body, whole)) return Look::malformed;
-    scratch_.stream_left = total - there;
-    scratch_.size = offset + there;
-    scratch_.requests.push_back(std::move(request));
-    return Look::whole;
-}
-
-/// Reads the names in a request of the extended protocol, and what they mean.
-bool Conversation::read_names(CutScratch::Request& request, Bytes body, bool whole) {
-    Reader reader(body);
-    switch (request.type) {
-        case frontend::parse: {
-            request.name = reader.text();
-            std::string_view rest = as_text(reader.rest());
-            const size_t text_bytes = rest.find('\0');
-            if (reader.failed() || (whole && text_bytes == std::string_view::npos)) {
-                detail_ = "a Parse message without an end of its texts";
-                return false;
-            }
-            const bool too_long = rest.size() > limits::statement_classified_bytes_max || !whole;
-            if (too_long) rest = rest.substr(0, limits::statement_classified_bytes_max);
-            request.statement = statements_.intern(rest, context(too_long));
-            if (too_long) scratch_.facts.too_long = true;
-            merge_facts(request.statement->classes, request.statement.get());
-            break;
-        }
-        case frontend::bind:
-            request.portal = reader.text();
-            request.name = reader.text();
-            if (reader.failed()) {
-                detail_ = "a Bind message without an end of its names";
-                return false;
-            }
-            // A Parse before it in these bytes has not been accepted yet: look there first.
-            for (size_t i = scratch_.requests.size(); i-- > 0 && !request.statement;) {
-                const auto& earlier = scratch_.requests[i];
-                if (earlier.type == frontend::parse && earlier.name == request.name) {
-                    request.statement = earlier.statement;
-                }
-            }
-            if (!request.statement) request.statement = meaning(request.name);
-            if (request.statement) merge_facts(request.statement->classes, request.statement.get());
-            break;
-        case frontend::describe:
-        case frontend::close: {
-            const char kind = static_cast<char>(reader.u8());
-            const std::string_view name = reader.text();
-            if (reader.failed() || (kind != 'S' && kind != 'P')) {
-                detail_ = "a Describe or Close message that names neither a statement nor a portal";
-                return false;
-            }
-            request.names_portal = kind == 'P';
-            (request.names_portal ? request.portal : request.name) = name;
-            if (request.type == frontend::describe && !request.names_portal) {
-                if ((request.statement = meaning(name))) {
-                    merge_facts(request.statement->classes, request.statement.get());
-                }
-            }
-            break;
-        }
-        case frontend::execute:
-            request.portal = reader.text();
-            if (reader.failed()) {
-                detail_ = "an Execute message without an end of its portal's name";
-                return false;
-            }
-            scratch_.has_execute = true;
-            for (size_t i = scratch_.requests.size(); i-- > 0 && !request.statement;) {
-                const auto& earlier = scratch_.requests[i];
-                if (earlier.type == frontend::bind && earlier.portal == request.portal) {
-                    request.statement = earlier.statement;
-                }
-            }
-            if (!request.statement) request.statement = portal_statement(request.portal);
-            if (request.statement) {
-                merge_facts(request.statement->classes, request.statement.get());
-                for (uint32_t i = 0; i < request.statement->classes.statement_count; ++i) {
-                    scratch_.facts.commits |= is_commit(request.statement->classes.statements[i].control);
-                }
-            }
-            break;
-        default: break;
-    }
-    return true;
-}
-
-/// Adds what one statement (or the statements of one simple query) asks of routing to the unit's facts.
-void Conversation::merge_facts(const sql::Classification& classes, const Statement* statement) {
-    dialect::UnitFacts& facts = scratch_.facts;
-    Destination destination = classes.destination;
-    sql::Reason reason = classes.reason;
-    for (uint32_t i = 0; i < classes.statement_count; ++i) {
-        const sql::Statement& each = classes.statements[i];
-        bool harmless = is_harmless(each);
-        if (each.executes_prepared) {
-            const StatementRef prepared = meaning(each.name);
-            const Destination inner = prepared ? prepared->classes.destination : Destination::primary;
-            harmless = prepared && prepared->classes.statement_count == 1 &&
-                       is_harmless(prepared->classes.statements[0]);
-            if (inner == Destination::primary || destination == Destination::transaction) {
-                destination = inner;
-                reason = prepared ? prepared->classes.reason : sql::Reason::cursor;
-            }
-        }
-        if (each.control == Control::begin_read_only) facts.begins_read_only = true;
-        if (!statement) facts.commits |= is_commit(each.control);
-        if (!harmless) {
-            facts.rerunnable = false;
-            facts.may_write = true;
-        }
-    }
-    if (classes.truncated) {
-        facts.rerunnable = false;
-        facts.may_write = true;
-    }
-    const bool decides =
-        destination == Destination::primary
-            ? facts.destination != Destination::primary
-            : destination == Destination::replica && facts.destination == Destination::transaction;
-    if (decides || (facts.reason == sql::Reason::empty && facts.destination == destination)) {
-        facts.destination = destination;
-        facts.reason = reason;
-    }
-    if (statement && (decides || facts.text.empty())) facts.text = statement->text();
-}
-
-/// Completes the facts of the unit once all that is there of it has been looked at.
-void Conversation::summarise(bool whole) {
-    dialect::UnitFacts& facts = scratch_.facts;
-    if (facts.too_long || scratch_.stream_left > 0) {
-        facts.rerunnable = false;
-        if (facts.too_long) {
-            facts.destination = Destination::primary;
-            facts.reason = sql::Reason::too_long;
-        }
-    }
-    // What follows an Execute before the Sync is not known yet and may write: the primary takes everything.
-    if (!whole && scratch_.has_execute && facts.destination != Destination::primary) {
-        facts.destination = Destination::primary;
-        facts.too_long = true;
-    }
-    if (is_replication_) {
-        facts.destination = Destination::primary;
-        facts.rerunnable = false;
-    }
-}
-
-Conversation::NamedStatement* Conversation::find_named(std::string_view name) {
-    if (name.empty()) return &unnamed_;
-    if (!named_) return nullptr;
-    const auto found = named_->find(std::string(name));
-    return found == named_->end() ? nullptr : &found->second;
-}
-
-Conversation::NamedStatement& Conversation::named(std::string_view name) {
-    if (name.empty()) return unnamed_;
-    if (!named_) named_ = std::make_unique<std::unordered_map<std::string, NamedStatement>>();
-    return (*named_)[std::string(name)];
-}
-
-StatementRef Conversation::meaning(std::string_view name) {
-    const NamedStatement* entry = find_named(name);
-    return entry ? entry->meant : StatementRef{};
-}
-
-StatementRef Conversation::portal_statement(std::string_view portal) {
-    if (portal.empty()) return unnamed_portal_;
-    if (!portals_) return {};
-    const auto found = portals_->find(std::string(portal));
-    return found == portals_->end() ? StatementRef{} : found->second;
-}
-
-bool Conversation::is_present(const NamedStatement& entry, Slot slot) const {
-    const size_t i = index(slot);
-    return entry.present[i] && entry.generation[i] == slots_[i].generation;
-}
-
-void Conversation::set_present(NamedStatement& entry, Slot slot, StatementRef statement) {
-    entry.present[index(slot)] = std::move(statement);
-    entry.generation[index(slot)] = slots_[index(slot)].generation;
-}
-
-void Conversation::forget_all_statements(Slot slot) {
-    if (named_) {
-        for (auto& [name, entry] : *named_) {
-            entry.meant = {};
-            set_present(entry, slot, {});
-        }
-    }
-    unnamed_.meant = {};
-    set_present(unnamed_, slot, {});
 }
 
 bool Conversation::accept(Bytes, Slot slot, ByteBuffer& prefix) {
@@ -465,8 +141,7 @@ bool Conversation::accept(Bytes, Slot slot, ByteBuffer& prefix) {
             }
         }
     }
-    unit.begins = unit.begins ||
-                  (only && (only->control == Control::begin || only->control == Control::begin_read_only));
+    unit.begins = unit.begins || (only && dialect::is_begin(only->control));
     unit.is_rollback = executes == 1 && only && only->control == Control::rollback;
 
     // What the server ignores needs nothing in front of it, and would never be answered.
@@ -480,180 +155,13 @@ bool Conversation::accept(Bytes, Slot slot, ByteBuffer& prefix) {
     stream_dropped_ = false;
 
     const sql::Classification& query = scratch_.query;
-    if (scratch_.requests.back().type == frontend::query && (query.has_effects || query.has_control)) {
-        unit.query = std::make_unique<std::vector<sql::Statement>>(
-            query.statements.begin(),
-            query.statements.begin() + static_cast<std::ptrdiff_t>(query.statement_count));
-    }
+    if (scratch_.requests.back().type == frontend::query) unit.keep_statements(query);
     // Settings changed somewhere in a text that was not read can't be replayed.
     const auto& last = scratch_.requests.back();
     const sql::Classification* unread = last.type == frontend::query && query.truncated ? &query : nullptr;
     if (last.type == frontend::parse && last.statement->too_long) unread = &last.statement->classes;
-    if (unread && (unread->statement_count != 1 || unread->statements[0].reason != sql::Reason::write)) {
-        pins_.settings = true;
-    }
+    if (unread && dialect::may_hide_settings(*unread)) pins_.settings = true;
     return true;
-}
-
-/// Puts the prepared statements that the unit uses and the connection lacks in front of it.
-void Conversation::insert_missing(Slot slot, bool rerun, ByteBuffer& prefix) {
-    const auto named_before = [&](size_t end, std::string_view name) {
-        for (size_t i = 0; i < end; ++i) {
-            const auto& r = scratch_.requests[i];
-            const bool names = r.type == frontend::parse || (r.type == frontend::close && !r.names_portal);
-            if (names && r.name == name) return true;
-        }
-        return false;
-    };
-    for (size_t i = 0; i < scratch_.requests.size(); ++i) {
-        const auto& request = scratch_.requests[i];
-        const bool uses =
-            request.type == frontend::bind || (request.type == frontend::describe && !request.names_portal);
-        if (uses || request.type == frontend::parse) {
-            NamedStatement* entry = find_named(request.name);
-            if (!entry || (is_present(*entry, slot) && entry->meant == entry->present[index(slot)] && uses))
-                continue;
-            if (named_before(i, request.name)) continue;
-            if (request.type == frontend::parse) {
-                if (request.name.empty()) continue;  // replaces what is there by itself
-                if (is_present(*entry, slot) && (!entry->meant || rerun)) {
-                    insert_close(slot, request.name, *entry, prefix);
-                } else if (!is_present(*entry, slot) && entry->meant && !rerun) {
-                    insert_parse(slot, request.name, *entry,
-                                 prefix);  // so that the second one fails here too
-                }
-                continue;
-            }
-            if (is_present(*entry, slot)) insert_close(slot, request.name, *entry, prefix);
-            if (entry->meant) insert_parse(slot, request.name, *entry, prefix);
-        } else if (request.type == frontend::query) {
-            // EXECUTE or DEALLOCATE of a statement that was prepared by the protocol, perhaps on another
-            // server: prepared here by a batch of its own.
-            const size_t before = prefix.size();
-            for (uint32_t s = 0; s < scratch_.query.statement_count; ++s) {
-                insert_named_by(scratch_.query.statements[s], slot, prefix);
-            }
-            if (prefix.size() == before) continue;
-            append_message(prefix, frontend::sync);
-            expected_.push({frontend::sync, true, false, false, {}, {}, {}, {}});
-        }
-        if (request.type == frontend::execute && request.statement) {
-            for (uint32_t s = 0; s < request.statement->classes.statement_count; ++s) {
-                insert_named_by(request.statement->classes.statements[s], slot, prefix);
-            }
-        }
-    }
-}
-
-/// Prepares what a SQL statement names and the connection lacks.
-void Conversation::insert_named_by(const sql::Statement& statement, Slot slot, ByteBuffer& prefix) {
-    const auto insert = [&](std::string_view name) {
-        NamedStatement* entry = find_named(name);
-        if (!name.empty() && entry && entry->meant && !is_present(*entry, slot))
-            insert_parse(slot, name, *entry, prefix);
-    };
-    if (statement.executes_prepared) insert(statement.name);
-    for (const auto& effect : statement.effects) {
-        if (effect.kind == sql::EffectKind::deallocate) insert(effect.key);
-    }
-}
-
-void Conversation::insert_parse(Slot slot, std::string_view name, NamedStatement& entry, ByteBuffer& prefix) {
-    if (entry.meant->sql_level || entry.meant->too_long) return;
-    {
-        MessageWriter message(prefix, frontend::parse);
-        message.text(name);
-        message.bytes(as_bytes(entry.meant->body));
-    }
-    set_present(entry, slot, entry.meant);
-    expected_.push({frontend::parse, true, false, true, entry.meant, {}, std::string(name), {}});
-}
-
-void Conversation::insert_close(Slot slot, std::string_view name, NamedStatement& entry, ByteBuffer& prefix) {
-    StatementRef present = entry.present[index(slot)];
-    set_present(entry, slot, {});
-    if (name.empty() && entry.meant) return;  // the Parse behind it replaces it by itself
-    {
-        MessageWriter message(prefix, frontend::close);
-        message.u8('S');
-        message.text(name);
-    }
-    expected_.push({frontend::close, true, false, true, {}, {}, std::string(name), std::move(present)});
-}
-
-/// Keeps the entry of a name that is free only for a connection that still has a statement under it.
-void Conversation::forget_if_unused(std::string_view name) {
-    if (name.empty() || !named_) return;
-    const auto found = named_->find(std::string(name));
-    if (found != named_->end() && !found->second.meant && !is_present_anywhere(found->second)) {
-        named_->erase(found);
-    }
-}
-
-bool Conversation::is_present_anywhere(const NamedStatement& entry) const {
-    return (is_present(entry, Slot::a) && entry.present[index(Slot::a)]) ||
-           (is_present(entry, Slot::b) && entry.present[index(Slot::b)]);
-}
-
-/// Notes the answers that the requests in the scratch will get, and what their names mean from now on.
-void Conversation::expect_requests(Slot slot, bool rerun) {
-    for (auto& request : scratch_.requests) {
-        Unit& unit = units_.back();
-        if (unit.server_skips && !rerun) {
-            if (request.type == frontend::sync)
-                expected_.push({frontend::sync, false, false, false, {}, {}, {}, {}});
-            continue;
-        }
-        Expected expected;
-        expected.type = request.type;
-        switch (request.type) {
-            case frontend::parse: {
-                NamedStatement& entry = named(request.name);
-                expected.statement = request.statement;
-                expected.previous = rerun ? StatementRef{} : entry.meant;
-                expected.name = request.name;
-                expected.names_statement = true;
-                if (is_present(entry, slot)) expected.was_present = entry.present[index(slot)];
-                entry.meant = request.statement;
-                set_present(entry, slot, request.statement);
-                // Prepared anew, perhaps because "cached plan must not change result type": the copy on the
-                // other connection has had its day too, although its text may be the same.
-                if (is_present(entry, dialect::other(slot)))
-                    set_present(entry, dialect::other(slot), outdated());
-                break;
-            }
-            case frontend::bind:
-                if (request.portal.empty()) {
-                    unnamed_portal_ = request.statement;
-                } else {
-                    if (!portals_)
-                        portals_ = std::make_unique<std::unordered_map<std::string, StatementRef>>();
-                    (*portals_)[std::string(request.portal)] = request.statement;
-                }
-                break;
-            case frontend::describe: expected.describes_portal = request.names_portal; break;
-            case frontend::close:
-                if (request.names_portal) {
-                    if (portals_ && !request.portal.empty()) portals_->erase(std::string(request.portal));
-                } else if (NamedStatement* entry = find_named(request.name)) {
-                    expected.previous = entry->meant;
-                    expected.name = request.name;
-                    expected.names_statement = true;
-                    if (is_present(*entry, slot)) expected.was_present = entry->present[index(slot)];
-                    entry->meant = {};
-                    set_present(*entry, slot, {});
-                }
-                break;
-            case frontend::execute: expected.statement = request.statement; break;
-            case frontend::query:
-                unnamed_.meant = {};
-                set_present(unnamed_, slot, {});
-                break;
-            case frontend::flush: continue;
-            default: break;
-        }
-        expected_.push(std::move(expected));
-    }
 }
 
 bool Conversation::rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) {
@@ -662,10 +170,8 @@ bool Conversation::rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) {
     copy_in_ = false;
     for (size_t i = 0; i < units_.size(); ++i) {
         Unit& unit = units_.at(i);
-        unit.heads_to_swallow = unit.heads_delivered;
-        unit.had_error = false;
+        unit.run_again();
         unit.server_skips = false;
-        unit.next_statement = 0;
     }
     scratch_.clear();
     while (scratch_.size < requests.size()) {

@@ -99,16 +99,21 @@ private:
     // session_requests.cc
     size_t framed_bytes(Bytes bytes);
     size_t request_bytes(Bytes bytes);
-    bool begin_unit(Bytes rest, const dialect::Cut& cut, size_t& used);
+    dialect::FailureText take_refusal();
+    bool begin_unit(Bytes unit, size_t& used);
     void send_unit(Bytes bytes, Slot slot);
     bool kill_other();
     void flush_requests();
     void be_patient();
-    void refuse(Bytes rest, const dialect::FailureText& text, size_t& used);
+    void refuse(Bytes unit, const dialect::FailureText& text, size_t& used);
+
+    // session_routing.cc
     Route choose_route(const dialect::UnitFacts& facts);
     RouteState route_state(const dialect::UnitFacts& facts);
     /// Makes the slot's connection usable for the next unit; false: the session waits (or was told why not).
     bool prepare_slot(Slot slot, const Route& route);
+    /// Whether the slot's connection has all that the next unit counts on; false: it is being told.
+    bool bring_up_to_date(Slot slot);
     bool open_slot(Slot slot, ServerId server);
     ServerId pick_replica(Slot slot, bool& found);
     void update_required_position();

@@ -1,6 +1,5 @@
-// From the client to a server: each unit is routed, a connection found and brought up to date, and the bytes
-// sent on as they came.
-#include <algorithm>
+// From the client to a server: its bytes are cut into units, and each is sent on as it came, or answered
+// here.
 #include <utility>
 
 #include "protocol/base/limits.h"
@@ -57,7 +56,7 @@ size_t Session::request_bytes(Bytes bytes) {
             break;
         }
         if (cut.kind == CutKind::begin) {
-            if (!begin_unit(rest.first(cut.size), cut, used)) break;
+            if (!begin_unit(rest.first(cut.size), used)) break;
             continue;
         }
         switch (cut.kind) {
@@ -182,36 +181,34 @@ void Session::be_patient() {
     });
 }
 
+/// Why the unit that comes next is answered here: cancelled, waited too long, or its session has lost state.
+dialect::FailureText Session::take_refusal() {
+    if (cancelled_) {
+        return {dialect::Failure::cancelled, "canceling statement due to user request", {}, {}, {}};
+    }
+    if (expired_) return hold_failure();
+    const std::string lost = std::exchange(lost_state_, {});
+    cluster_.metrics().loss(LossOutcome::state_lost);
+    return {dialect::Failure::state_lost,
+            "session state was lost with its server: " + lost,
+            "The statement was not run.",
+            "The session goes on without it: create it again.",
+            {}};
+}
+
 /// Routes the unit that was cut and begins it. False: it stays with the client's link for now.
-bool Session::begin_unit(Bytes unit, const Cut& cut, size_t& used) {
+bool Session::begin_unit(Bytes unit, size_t& used) {
     patient_ = false;
     patience_timer_.reset();
     insist_ = false;
     const dialect::UnitFacts facts = conversation_->facts();
-    // What answers this unit by itself must not overtake the answers to those in flight.
-    if (busy() && (cancelled_ || expired_ || !lost_state_.empty())) {
-        wait_in_turn();
-        return false;
-    }
-    if (cancelled_) {
-        refuse(unit, {dialect::Failure::cancelled, "canceling statement due to user request", {}, {}, {}},
-               used);
-        return true;
-    }
-    if (expired_) {
-        refuse(unit, hold_failure(), used);
-        return true;
-    }
-    if (!lost_state_.empty()) {
-        const std::string lost = std::exchange(lost_state_, {});
-        cluster_.metrics().loss(LossOutcome::state_lost);
-        refuse(unit,
-               {dialect::Failure::state_lost,
-                "session state was lost with its server: " + lost,
-                "The statement was not run.",
-                "The session goes on without it: create it again.",
-                {}},
-               used);
+    if (cancelled_ || expired_ || !lost_state_.empty()) {
+        // What answers this unit by itself must not overtake the answers to those in flight.
+        if (busy()) {
+            wait_in_turn();
+            return false;
+        }
+        refuse(unit, take_refusal(), used);
         return true;
     }
     if (moving_) {
@@ -233,7 +230,7 @@ bool Session::begin_unit(Bytes unit, const Cut& cut, size_t& used) {
         }
         return false;
     }
-    if (!route.current && !prepare_slot(slot, route)) return false;
+    if (!(route.current ? bring_up_to_date(slot) : prepare_slot(slot, route))) return false;
     if (phase_ == Phase::held) end_hold(HoldOutcome::resumed);
 
     if (!busy()) {
@@ -251,7 +248,6 @@ bool Session::begin_unit(Bytes unit, const Cut& cut, size_t& used) {
     if (retained_whole_) retained_sizes_.push_back(0);
     send_unit(unit, slot);
     used += unit.size();
-    (void)cut;
     set_client_state();
     return true;
 }
@@ -302,182 +298,6 @@ void Session::refuse(Bytes unit, const dialect::FailureText& text, size_t& used)
     send_client(out);
     if (link_->queued() > limits::write_queue_high_bytes) link_->pause(Pause::peer_is_slow);
     set_client_state();
-}
-
-void Session::update_required_position() {
-    if (last_write_at_ == TimePoint{}) return;
-    const health::View& view = cluster_.view();
-    // A position sampled by a probe that was sent after the write completed contains the write.
-    if (view.primary_position && view.primary_position_sampled_at > last_write_at_) {
-        required_ = view.primary_position;
-        last_write_at_ = {};
-    }
-}
-
-RouteState Session::route_state(const dialect::UnitFacts& facts) {
-    RouteState state;
-    state.listener = entrance_.settings.role;
-    state.transaction = conversation_->transaction();
-    state.transaction_on_replica = active_ != primary_slot_;
-    state.pinned = conversation_->pins().reads() || now() < replica_unusable_until_;
-    state.has_primary_connection = connection(primary_slot_) != nullptr;
-    if (!cluster_.rules().empty()) state.rule = cluster_.rules().match(identity_->identity, facts.text);
-    if (facts.destination == sql::Destination::replica) {
-        if (cluster_.has_learned() && !facts.text.empty()) {
-            state.learned = cluster_.has_learned(sql::fingerprint(
-                cluster_.dialect().sql_dialect(), facts.text.substr(0, limits::batch_collected_bytes_max)));
-        }
-        update_required_position();
-        state.waits_for_own_write = last_write_at_ != TimePoint{};
-        state.required = required_;
-    }
-    return state;
-}
-
-Route Session::choose_route(const dialect::UnitFacts& facts) {
-    Route chosen = route(facts, route_state(facts), cluster_.view(), cluster_.settings().routing);
-    // Units in flight on one server and a statement that would go with either: stay.
-    if (busy() && facts.destination == sql::Destination::transaction && !chosen.current) {
-        chosen.target = active_ == primary_slot_ ? Target::primary : Target::replica;
-        chosen.hold = false;
-    }
-    return chosen;
-}
-
-void Session::count_statement(const Route& route, const dialect::UnitFacts& facts) {
-    ++statements_;
-    cluster_.metrics().statement(route.target, route.reason, facts.reason);
-    if (route.target == Target::primary && facts.destination == sql::Destination::replica &&
-        route.reason == RouteReason::read_your_writes) {
-        cluster_.metrics().stale_read_avoided();
-    }
-}
-
-bool Session::prepare_slot(Slot slot, const Route& route) {
-    ServerConnection* existing = connection(slot);
-    if (existing && busy() && finish_timer_ && slot == primary_slot_) {
-        wait_in_turn();
-        return false;
-    }
-    if (existing && !busy()) {
-        if (route.target == Target::primary) {
-            const auto primary = cluster_.view().primary;
-            if (primary && existing->server() != *primary) {
-                drop_slot(slot);
-                existing = nullptr;
-            }
-        } else {
-            bool found = false;
-            const ServerId best = pick_replica(slot, found);
-            if (found && best != existing->server()) {
-                drop_slot(slot);
-                existing = nullptr;
-            }
-        }
-    }
-    if (!existing) {
-        ServerId server;
-        if (route.target == Target::primary) {
-            server = *cluster_.view().primary;
-        } else {
-            bool found = false;
-            server = pick_replica(slot, found);
-            if (!found) {
-                hold(HoldFor::server);
-                return false;
-            }
-        }
-        if (!open_slot(slot, server)) {
-            hold(HoldFor::server);
-            return false;
-        }
-        existing = connection(slot);
-    }
-    if (!existing->ready()) {
-        hold(HoldFor::login);
-        return false;
-    }
-    if (busy()) return true;
-    if (conversation_->synchronising(slot) || conversation_->synchronising(dialect::other(slot))) {
-        wait_in_turn();
-        return false;
-    }
-    ByteBuffer& out = engine_.out();
-    out.clear();
-    if (conversation_->synchronise(slot, out)) {
-        flush_requests();
-        active_ = slot;
-        existing->link()->write(out);
-        if (slot == primary_slot_) watch_stall();  // a replica that stops answering is given up by its probes
-        wait_in_turn();
-        return false;
-    }
-    return true;
-}
-
-/// The replica for this session's next read: the one it has, while that may serve it and was not chosen too
-/// long ago; else the least loaded.
-ServerId Session::pick_replica(Slot slot, bool& found) {
-    const health::View& view = cluster_.view();
-    const config::Routing& policy = cluster_.settings().routing;
-    const Position required = policy.consistency == config::Consistency::session ? required_ : Position{};
-    found = true;
-    const ServerConnection* existing = connection(slot);
-    if (existing) {
-        const health::ServerView* server = view.find(existing->server());
-        const bool recent = now() - replica_chosen_at_ < limits::replica_choice_lifetime;
-        if (server && may_read_from(*server, required) && recent) {
-            return existing->server();
-        }
-    }
-    uint64_t turn = cluster_.next_turn();
-    if (policy.balance == config::Balance::random) {
-        cluster_.world().random(reinterpret_cast<std::byte*>(&turn), sizeof turn);
-    }
-    if (existing && counted_in_load_)
-        --cluster_.loads()[load_server_.value - 1];  // not counted against itself
-    const auto chosen = choose_replica(view, cluster_.settings().servers, cluster_.loads(), required,
-                                       policy.balance, turn, std::nullopt);
-    if (existing && counted_in_load_) ++cluster_.loads()[load_server_.value - 1];
-    if (!chosen) {
-        // A replica listener with no replica left may be served by the primary.
-        if (entrance_.settings.role == config::ListenerRole::replica && view.primary) return *view.primary;
-        found = false;
-        return {};
-    }
-    if (existing && policy.balance == config::Balance::least_outstanding) {
-        // Moving costs a login: only for a real difference.
-        const uint32_t mine = cluster_.loads()[existing->server().value - 1];
-        const uint32_t theirs = cluster_.loads()[chosen->value - 1];
-        const health::ServerView* server = view.find(existing->server());
-        replica_chosen_at_ = now();
-        if (server && may_read_from(*server, required) && theirs + 2 > mine) return existing->server();
-    }
-    return *chosen;
-}
-
-/// Takes an idle connection of the pool for the slot or begins a new one. False: not now.
-bool Session::open_slot(Slot slot, ServerId server) {
-    auto& place = slots_[dialect::index(slot)];
-    const bool is_replica = slot != primary_slot_;
-    if (auto idle = cluster_.take_idle(server, *identity_)) {
-        place = std::move(idle);
-        place->set_user(this);
-        conversation_->slot_opened(slot, is_replica);
-        conversation_->slot_parameters(slot, place->parameters());
-    } else {
-        if (!cluster_.may_open(server, *identity_)) return false;
-        if (retry_timer_) return false;  // the last attempt has just failed
-        place = std::make_unique<ServerConnection>(cluster_, server, identity_, credential_);
-        place->start(*this);
-    }
-    if (is_replica) {
-        replica_chosen_at_ = now();
-        load_server_ = server;
-        counted_in_load_ = true;
-        ++cluster_.loads()[server.value - 1];
-    }
-    return true;
 }
 
 }  // namespace holdfast::engine

@@ -182,10 +182,13 @@ TEST_CASE("session log: an entry that a server did not take is forgotten") {
     SessionLog log;
     log.record_now(set("a"));
     log.record_now(set("b"));
-    log.forget(1);
+    log.forget_refused(1);
     CHECK(replay(log) == "SET b = 1");
-    log.forget(1);
+    log.forget_refused(1);
     CHECK(log.bytes() == bytes_of(log));
+    log.record_now(set("role", "reader"));
+    log.forget_refused(log.version());
+    CHECK(replay(log) == "SET b = 1; SET role = reader");  // the session would have its rights back
 }
 
 TEST_CASE("session log: state that can't be replayed is nothing of its") {

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "protocol/base/limits.h"
 #include "tests/unit/protocol/mysql/conversation_lab.h"
 
 using namespace holdfast;
@@ -107,6 +108,33 @@ TEST_CASE(
         CHECK(lab.kind == CutKind::answer);
         CHECK(lab.answer == err_packet(1, 1146, "Table 'shop.t' doesn't exist", "42S02"));
     }
+    SUBCASE("in a transaction another connection gets the statement, and nothing else") {
+        // Settings that a transaction's connection lacked were told before it began.
+        lab.send(query("SET @a = 1"), Slot::a);
+        lab.receive(ok_packet(1));
+        lab.send(query("BEGIN"), Slot::b);
+        lab.receive(ok_packet(1, status::autocommit | status::in_transaction), Slot::b);
+        ByteBuffer out;
+        lab.conversation->cut(as_bytes(execute(1, false)), false, out);
+        CHECK(lab.synchronise(Slot::b) == prepare);
+        CHECK(lab.receive(prepared_answer(9), Slot::b) == "");
+        CHECK(lab.event == ScanEvent::sync_done);
+        CHECK(lab.send(execute(1, false), Slot::b) == execute(9, true));
+    }
+    SUBCASE("in a transaction a statement that can't be prepared costs no more than itself") {
+        lab.send(query("START TRANSACTION READ ONLY"), Slot::b);
+        lab.receive(ok_packet(1, status::autocommit | status::in_transaction), Slot::b);
+        ByteBuffer out;
+        lab.conversation->cut(as_bytes(execute(1, false)), false, out);
+        CHECK(lab.synchronise(Slot::b) == prepare);
+        lab.receive(err_packet(1, 1146, "Table 'shop.t' doesn't exist", "42S02"), Slot::b);
+        CHECK(lab.event == ScanEvent::sync_done);
+        lab.send(execute(1, false), Slot::b);
+        CHECK(lab.answer == err_packet(1, 1146, "Table 'shop.t' doesn't exist", "42S02"));
+    }
+    SUBCASE("an id of the client's never reaches a server as it is") {
+        CHECK(lab.send(execute(1, false), Slot::b) == execute(0, false));
+    }
     SUBCASE("a closed one is closed on the server with the next command, and unknown afterwards") {
         CHECK(lab.send(command_of(command::stmt_close, id_bytes(1))).empty());
         CHECK(lab.kind == CutKind::drop);
@@ -209,6 +237,32 @@ TEST_CASE(
     lab.conversation->slot_promoted(Slot::b);
     CHECK(lab.synchronise(Slot::b) == query("SET SESSION TRANSACTION READ WRITE"));
     CHECK(lab.synchronise(Slot::a) == "");
+}
+
+TEST_CASE("mysql conversation: a session with more state than is recorded stays where it is") {
+    Lab lab;
+    for (size_t i = 0; i < limits::session_state_entries_max; ++i) {
+        lab.send(query("SET @a" + std::to_string(i) + "=1"));
+        lab.receive(ok_packet(1));
+    }
+    CHECK_FALSE(lab.conversation->pins().any());
+    lab.send(query("SET @one_more=1"));
+    lab.receive(ok_packet(1));
+    CHECK(lab.conversation->pins().settings);
+}
+
+TEST_CASE("mysql conversation: statements that were prepared and deallocated leave nothing to follow") {
+    Lab lab;
+    for (size_t i = 0; i <= limits::session_state_entries_max; ++i) {
+        const std::string name = "s" + std::to_string(i);
+        for (const auto& sql : {"PREPARE " + name + " FROM 'SELECT 1'", "DEALLOCATE PREPARE " + name}) {
+            lab.send(query(sql));
+            lab.receive(ok_packet(1));
+        }
+    }
+    CHECK_FALSE(lab.conversation->pins().any());
+    lab.scratch.clear();
+    CHECK(lab.synchronise(Slot::b) == query("SET SESSION TRANSACTION READ ONLY"));
 }
 
 TEST_CASE("mysql conversation: COM_RESET_CONNECTION forgets the session's state on both connections") {

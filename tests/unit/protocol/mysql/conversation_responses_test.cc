@@ -93,6 +93,22 @@ TEST_CASE("mysql conversation: session state that the client did not ask for is 
     }
 }
 
+TEST_CASE("mysql conversation: what servers report of settings is replayed as they reported it") {
+    Lab lab;
+    ByteBuffer block;
+    append_system_variable(block, "max_sort_length", "4096");
+    append_system_variable(block, "lc_time_names", "it's");
+    append_system_variable(block, "default_regex_flags", "a\\' OR 1");
+    append_system_variable(block, "a=1; DROP TABLE t; --", "1");
+    lab.send(query("CALL settings()"));
+    lab.receive(ok_packet(1, status::autocommit, reply::ok, block));
+    const std::string sync = lab.synchronise(Slot::b);
+    CHECK(sync.find("SET SESSION max_sort_length=4096") != std::string::npos);
+    CHECK(sync.find("SET SESSION lc_time_names='it''s'") != std::string::npos);
+    CHECK(sync.find("SET SESSION default_regex_flags=_utf8mb4 X'615c27204f522031'") != std::string::npos);
+    CHECK(sync.find("DROP") == std::string::npos);
+}
+
 TEST_CASE("mysql conversation: transaction state comes from the status flags") {
     Lab lab;
     lab.send(query("anything at all"));

@@ -166,7 +166,7 @@ struct Pair {
                 const auto packet = take_packet(to_proxy, 10'000);
                 REQUIRE(packet);
                 REQUIRE(packet->has_value());
-                CHECK(as_text((*packet)->payload).find(tracking_statement(setup.version)) !=
+                CHECK(as_text((*packet)->payload).find(tracking_statement(is_mariadb(setup.version))) !=
                       std::string_view::npos);
                 to_proxy.clear();
                 append_ok(to_login, 1, OkPacket{}, capability::session_track);

@@ -1,30 +1,32 @@
-#include "protocol/mysql/statements.h"
+#include "protocol/dialect/statements.h"
 
 #include "protocol/base/limits.h"
 
-namespace holdfast::mysql {
+namespace holdfast::dialect {
 
-StatementRef StatementCache::intern(std::string_view text, const sql::Context& context, bool is_usual) {
+StatementRef StatementCache::intern(std::string_view body, size_t text_bytes, const sql::Context& context,
+                                    bool is_usual) {
     if (is_usual) {
-        if (const auto found = by_text_.find(text); found != by_text_.end()) {
+        if (const auto found = by_body_.find(body); found != by_body_.end()) {
             Statement& statement = *found->second;
             if (statement.functions_version != sources_.functions_version) classify(statement, context);
             return found->second;
         }
     }
     StatementRef made(new Statement);
-    made->text.assign(text);
+    made->body.assign(body);
+    made->text_bytes = text_bytes;
     made->too_long = context.truncated;
     classify(*made, context);
     if (is_usual) {
-        if (by_text_.size() >= limits::statement_cache_entries_max ||
+        if (by_body_.size() >= limits::statement_cache_entries_max ||
             bytes_ > limits::statement_cache_bytes_max) {
             sweep();
             // All of them in use: this one is not shared, which costs a session its own copy and no more.
-            if (by_text_.size() >= limits::statement_cache_entries_max / 2) return made;
+            if (by_body_.size() >= limits::statement_cache_entries_max / 2) return made;
         }
-        bytes_ += text.size();
-        by_text_.emplace(made->text, made);
+        bytes_ += body.size();
+        by_body_.emplace(made->body, made);
     }
     return made;
 }
@@ -32,19 +34,19 @@ StatementRef StatementCache::intern(std::string_view text, const sql::Context& c
 void StatementCache::classify(Statement& statement, const sql::Context& context) const {
     sql::Context with_functions = context;
     with_functions.functions = sources_.functions;
-    sql::classify(sql::Dialect::mysql, statement.text, with_functions, statement.classes);
+    sql::classify(dialect_, statement.text(), with_functions, statement.classes);
     statement.functions_version = sources_.functions_version;
 }
 
 void StatementCache::sweep() {
-    for (auto it = by_text_.begin(); it != by_text_.end();) {
+    for (auto it = by_body_.begin(); it != by_body_.end();) {
         if (it->second->use_count() == 1) {
-            bytes_ -= it->second->text.size();
-            it = by_text_.erase(it);
+            bytes_ -= it->second->body.size();
+            it = by_body_.erase(it);
         } else {
             ++it;
         }
     }
 }
 
-}  // namespace holdfast::mysql
+}  // namespace holdfast::dialect

@@ -1,0 +1,180 @@
+// Bringing a server connection to the session's state, by commands of the proxy's own.
+
+#include "protocol/mysql/conversation.h"
+#include "protocol/mysql/tracking.h"
+
+namespace holdfast::mysql {
+namespace {
+
+using dialect::Scan;
+using dialect::ScanEvent;
+
+/// What user variables hold, whoever set them (MariaDB's plugin user_variables, on by default).
+constexpr std::string_view user_variables_query =
+    "SELECT VARIABLE_NAME, HEX(VARIABLE_VALUE), VARIABLE_TYPE, CHARACTER_SET_NAME FROM "
+    "information_schema.USER_VARIABLES";
+
+}  // namespace
+
+bool Conversation::synchronise(Slot slot, ByteBuffer& out) {
+    if (!units_.empty() || pins_.replication || synchronising(slot)) return false;
+    // In a transaction the connection has the session's settings, and what asks about the last statement must
+    // not come behind another one. A statement that was prepared elsewhere is another matter.
+    if (transaction_ != Transaction::idle || scratch_.facts.same_connection) {
+        SlotState& state = slots_[index(slot)];
+        state.sync_target = state.synced;
+        state.sync_failed = false;
+        return ask_for_statement(slot, scratch_.statement_id, out);
+    }
+    return ask_for_state(slot, scratch_.statement_id, out);
+}
+
+/// Has a statement of the client's prepared where that is yet to be done; false: nothing is to be done.
+bool Conversation::ask_for_statement(Slot slot, uint32_t statement_id, ByteBuffer& out) {
+    const Prepared* prepared = statement_id != 0 ? find_prepared(statement_id) : nullptr;
+    if (!prepared || is_present(*prepared, slot) || prepared->statement->too_long || !prepared->error.empty())
+        return false;
+    Sync sync;
+    sync.kind = Sync::Kind::prepare;
+    sync.statement_id = statement_id;
+    ask(slots_[index(slot)], std::move(sync), command::stmt_prepare, prepared->statement->text(), out);
+    return true;
+}
+
+bool Conversation::synchronise_for_rerun(Slot slot, ByteBuffer& out) {
+    if (synchronising(slot)) return false;
+    const uint32_t statement_id =
+        units_.empty() || units_.front().command == command::stmt_prepare ? 0 : units_.front().statement_id;
+    return ask_for_state(slot, statement_id, out);
+}
+
+/// Appends a command of the proxy's own, and notes that its answer is to come.
+void Conversation::ask(SlotState& state, Sync sync, uint8_t command, std::string_view text, ByteBuffer& out) {
+    PacketWriter(out, 0).u8(command).bare_text(text).finish();
+    sync.reply =
+        Reply(command == command::stmt_prepare ? ReplyKind::prepare : ReplyKind::result, state.capabilities);
+    state.syncs.push(std::move(sync));
+}
+
+bool Conversation::ask_for_state(Slot slot, uint32_t statement_id, ByteBuffer& out) {
+    SlotState& state = slots_[index(slot)];
+    const Sync own;
+    if (state.needs_reset) {
+        state.needs_reset = false;
+        ask(state, own, command::reset_connection, {}, out);
+        if (!identity_.database.empty() && state.synced > 0)
+            ask(state, own, command::init_db, identity_.database, out);
+        ++state.generation;
+        state.synced = 0;
+        state.insert_id = 0;
+        state.is_read_only = false;
+        state.needs_tracking = true;
+        state.closes.clear();
+    }
+    if (state.needs_tracking) {
+        state.needs_tracking = false;
+        ask(state, own, command::query, tracking_statement(around_.is_mariadb), out);
+    }
+    if (state.multi_statements != wants_multi_statements_) {
+        state.multi_statements = wants_multi_statements_;
+        std::string option(2, '\0');
+        if (!wants_multi_statements_) option[0] = 1;  // MYSQL_OPTION_MULTI_STATEMENTS_OFF
+        ask(state, own, command::set_option, option, out);
+    }
+    const uint64_t version = log_ ? log_->version() : 0;
+    bool access_mode_replayed = false;
+    if (log_ && state.synced != version) {
+        for (const auto& entry : log_->entries()) {
+            if (entry.version <= state.synced) continue;
+            if (entry.only_after != 0 && state.synced < entry.only_after) continue;
+            access_mode_replayed |= is_access_mode(entry.key);
+            Sync sync;
+            sync.kind = Sync::Kind::entry;
+            sync.version = entry.version;
+            ask(state, std::move(sync), command::query, entry.replay, out);
+        }
+    }
+    // A connection for reads can't write, whatever the account may do and the session has set.
+    if (state.is_replica && (!state.is_read_only || access_mode_replayed)) {
+        state.is_read_only = true;
+        ask(state, own, command::query, "SET SESSION TRANSACTION READ ONLY", out);
+    } else if (!state.is_replica && state.is_read_only) {
+        state.is_read_only = false;
+        ask(state, own, command::query,
+            wants_read_only_ ? "SET SESSION TRANSACTION READ ONLY" : "SET SESSION TRANSACTION READ WRITE",
+            out);
+    }
+    if (!state.is_replica && state.insert_id != last_insert_id_) {
+        state.insert_id = last_insert_id_;
+        ask(state, own, command::query, "SET LAST_INSERT_ID=" + std::to_string(last_insert_id_), out);
+    }
+    if (!state.is_replica && !next_transaction_.empty() && !state.has_next_transaction) {
+        state.has_next_transaction = true;
+        ask(state, own, command::query, next_transaction_, out);
+    }
+    if (!state.is_replica && has_unread_state()) {
+        variables_are_whole_ = true;
+        Sync sync;
+        sync.kind = Sync::Kind::variables;
+        ask(state, std::move(sync), command::query, user_variables_query, out);
+    }
+    ask_for_statement(slot, statement_id, out);
+    state.sync_failed = false;
+    state.sync_failed_at = 0;
+    if (state.syncs.empty()) {
+        state.synced = version;
+        return false;
+    }
+    state.sync_target = version;
+    return true;
+}
+
+/// The answer to a command of the proxy's own.
+void Conversation::take_sync(Slot slot, PacketRole role, Bytes payload, bool is_whole, Scan& scan) {
+    SlotState& state = slots_[index(slot)];
+    Sync& sync = state.syncs.front();
+    Prepared* prepared = sync.kind == Sync::Kind::prepare ? find_prepared(sync.statement_id) : nullptr;
+    if (role == PacketRole::error) {
+        const auto err = parse_err(payload);
+        if (err && announces_end(err->number)) return connection_ends(*err, scan);
+        if (sync.kind == Sync::Kind::variables) {
+            can_read_variables_ = false;  // the plugin is not there: the pin stays
+        } else if (prepared && (!state.is_replica || transaction_ != Transaction::idle)) {
+            prepared->error = as_text(payload);  // the client's to see, when it runs the statement
+        } else {
+            detail_ = err ? err->message : std::string_view("an error that can't be read");
+            state.sync_failed = true;
+            if (sync.kind == Sync::Kind::entry && state.sync_failed_at == 0)
+                state.sync_failed_at = sync.version;
+        }
+    } else if (role == PacketRole::prepared && prepared) {
+        prepared->server_id[index(slot)] = sync.reply.statement_id();
+        prepared->generation[index(slot)] = state.generation;
+        prepared->has_types[index(slot)] = false;
+    } else if (role == PacketRole::prepared) {
+        state.closes.push_back(sync.reply.statement_id());  // the client has closed it meanwhile
+    }
+    if (sync.kind == Sync::Kind::variables) take_variables(role, payload, is_whole);
+    if (!sync.reply.done()) return;
+    // What was read from this connection is on it already.
+    if (sync.kind == Sync::Kind::variables && log_) state.sync_target = log_->version();
+    state.syncs.pop();
+    if (!state.syncs.empty()) return;
+    state.syncs.trim();
+    if (state.sync_failed) {
+        scan.event = ScanEvent::sync_failed;
+        return;
+    }
+    state.synced = state.sync_target;
+    scan.event = ScanEvent::sync_done;
+}
+
+void Conversation::forget_unsynchronisable() {
+    for (auto& state : slots_) {
+        if (state.sync_failed_at == 0 || !log_) continue;
+        log_->forget_refused(state.sync_failed_at);
+        state.sync_failed_at = 0;
+    }
+}
+
+}  // namespace holdfast::mysql
