@@ -195,7 +195,8 @@ private:
     TimePoint held_since_{};
     TimePoint last_write_at_{};  // zero: none, or `required_` is known to hold it
     TimePoint replica_chosen_at_{};
-    TimePoint replica_unusable_until_{};  // it could not be brought to this session's state
+    TimePoint replica_unusable_until_{};  // it could not be brought to this session's state …
+    unsigned replica_failures_ = 0;       // … so many times in a row
     Position required_;
     uint64_t bytes_from_client_ = 0;
     uint64_t bytes_to_client_ = 0;

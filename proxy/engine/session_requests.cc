@@ -46,6 +46,11 @@ size_t Session::request_bytes(Bytes bytes) {
     pending_base_ = bytes.data();
     pending_begin_ = pending_end_ = 0;
     while (used < bytes.size() && phase_ != Phase::closing) {
+        if (conversation_->requests_in_flight() > limits::requests_in_flight_max) {
+            crowded_ = true;
+            wait_in_turn();
+            break;
+        }
         const Bytes rest = bytes.subspan(used);
         ByteBuffer& out = engine_.out();
         out.clear();
@@ -131,11 +136,6 @@ size_t Session::request_bytes(Bytes bytes) {
             case CutKind::more:
             case CutKind::patience:
             case CutKind::begin: break;
-        }
-        if (conversation_->requests_in_flight() > limits::requests_in_flight_max) {
-            crowded_ = true;
-            wait_in_turn();
-            break;
         }
     }
     flush_requests();

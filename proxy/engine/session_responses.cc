@@ -1,4 +1,5 @@
 // From a server to the client: bytes are forwarded as they come, and what they say is acted on.
+#include <algorithm>
 #include <utility>
 
 #include "protocol/base/limits.h"
@@ -80,6 +81,7 @@ bool Session::act_on(Slot slot, const Scan& scan) {
             unit_done(slot);
             return connection(slot) == &from && phase_ != Phase::closing;
         case ScanEvent::sync_done:
+            if (slot != primary_slot_) replica_failures_ = 0;
             if (moving_) {
                 try_move();
             } else {
@@ -96,7 +98,9 @@ bool Session::act_on(Slot slot, const Scan& scan) {
             if (slot != primary_slot_) {
                 // It may lack what the session's state speaks of (a database, a table) for a moment: the
                 // primary has it.
-                replica_unusable_until_ = now() + limits::replica_unusable_for;
+                constexpr unsigned doublings_max = 4;
+                replica_unusable_until_ =
+                    now() + limits::replica_unusable_for * (1u << std::min(replica_failures_++, doublings_max));
             } else {
                 conversation_->forget_unsynchronisable();
                 lost_state_ = "a setting that the server \"" + cluster_.server(from.server()).name +

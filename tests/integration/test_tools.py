@@ -119,7 +119,7 @@ def database_to_dump(shared_cluster):
         INSERT INTO orders (customer, amount) SELECT 1 + i % 5000, i FROM generate_series(1, 20000) i;
         CREATE VIEW totals AS SELECT customer, sum(amount) FROM orders GROUP BY customer;
         CREATE FUNCTION twice(int) RETURNS int LANGUAGE sql AS 'SELECT 2 * $1';
-    """, dbname="source")
+    """, "source")
     yield
     for name in ("source", "target"):
         primary.execute(f"DROP DATABASE {name} WITH (FORCE)")
