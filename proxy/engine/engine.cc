@@ -89,10 +89,9 @@ dialect::KillOutcome Engine::kill(Cluster& cluster, const std::string& user,
     Session* session = id == by_process_id_.end() ? nullptr : cluster.find(id->second);
     if (!session || session->user().empty()) return KillOutcome::no_such_session;
     if (session->user() != user) return KillOutcome::not_allowed;
+    session->cancel();
     if (request.whole_session) {
         session->close(CloseReason::limit, "killed by its user");
-    } else {
-        session->cancel();
     }
     return KillOutcome::done;
 }

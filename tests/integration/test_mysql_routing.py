@@ -177,7 +177,7 @@ def test_replica_that_lags_is_not_read_after_a_write(make_maria, start_proxy):
     cluster.execute("CREATE TABLE t (id int)")
     proxy = start_proxy(cluster)
     (replica,) = cluster.replicas
-    replica.execute("STOP SLAVE SQL_THREAD; CHANGE MASTER TO MASTER_DELAY = 2; START SLAVE SQL_THREAD", database=None)
+    replica.execute("STOP SLAVE; CHANGE MASTER TO MASTER_DELAY = 2; START SLAVE", database=None)
     cluster.wait_replicating()
     proxy.wait_state(replica, "up")
     with contextlib.closing(proxy.connect()) as connection:
@@ -433,7 +433,7 @@ def test_kill_query_by_the_proxys_number(blog, session, shared_maria, client, wh
 
 
 def test_kill_connection_by_the_proxys_number(session, shared_maria, client):
-    client.start(wire.QUERY, "SELECT SLEEP(60), 'to be ended'")
+    client.start(wire.QUERY, "SELECT SLEEP(600), 'to be ended'")
     wait_until(lambda: any(server.runs("to be ended") for server in shared_maria.servers), "it runs")
     ask(session, f"KILL {client.connection_id}")
     with pytest.raises((wire.Closed, ConnectionError)):
