@@ -160,7 +160,6 @@ struct UnitFacts {
     /// Nothing in it can have changed data, and all of it can be sent again elsewhere as long as no row of
     /// its answer has reached the client.
     bool rerunnable = false;
-    bool begins_read_only = false;  // opens a transaction that can live on a replica
     bool may_write = true;
     bool commits = false;  // a COMMIT is in it: when it is lost, nobody knows whether that came true
     bool too_long = false;

@@ -11,7 +11,6 @@ namespace {
 
 using dialect::Cut;
 using dialect::CutKind;
-using sql::Control;
 using sql::Destination;
 
 /// COM_STMT_EXECUTE's statement id for "the last one prepared" (MariaDB).
@@ -303,7 +302,6 @@ void Conversation::take_classes(const sql::Classification& classes) {
             facts.reason = inner ? inner->reason : sql::Reason::cursor;
             harmless = inner && inner->statement_count == 1 && dialect::is_harmless(inner->statements[0]);
         }
-        if (each.control == Control::begin_read_only) facts.begins_read_only = true;
         facts.commits |= dialect::is_commit(each.control);
         if (!harmless) {
             facts.rerunnable = false;

@@ -31,44 +31,6 @@ Result<std::optional<Packet>> take_packet(Bytes in, size_t payload_bytes_max) {
         Packet{header->sequence, in.subspan(packet_header_bytes, header->payload_bytes)});
 }
 
-Result<std::optional<PayloadExtent>> measure_payload(Bytes in, size_t payload_bytes_max) {
-    PayloadExtent extent;
-    for (;;) {
-        const auto header = peek_packet_header(in.subspan(extent.total_bytes));
-        if (!header) return std::optional<PayloadExtent>();
-        if (extent.total_bytes == 0) {
-            extent.first_sequence = header->sequence;
-        } else {
-            extent.is_split = true;
-            if (header->sequence != static_cast<uint8_t>(extent.last_sequence + 1)) {
-                return Error{ErrorCode::bad_value, "a continuation packet out of order"};
-            }
-        }
-        extent.last_sequence = header->sequence;
-        if (header->payload_bytes > payload_bytes_max - extent.payload_bytes) {
-            return Error{ErrorCode::limit_exceeded,
-                         "a payload of more than " + std::to_string(payload_bytes_max) + " bytes"};
-        }
-        extent.payload_bytes += header->payload_bytes;
-        if (in.size() - extent.total_bytes < header->total_bytes()) return std::optional<PayloadExtent>();
-        extent.total_bytes += header->total_bytes();
-        if (!header->continues()) return std::optional<PayloadExtent>(extent);
-    }
-}
-
-Bytes join_payload(Bytes in, const PayloadExtent& extent, ByteBuffer& joined) {
-    if (!extent.is_split) return in.subspan(packet_header_bytes, extent.payload_bytes);
-    joined.clear();
-    joined.reserve(extent.payload_bytes);
-    size_t at = 0;
-    while (at < extent.total_bytes) {
-        const uint32_t payload_bytes = load_le24(in.data() + at);
-        append(joined, in.subspan(at + packet_header_bytes, payload_bytes));
-        at += packet_header_bytes + payload_bytes;
-    }
-    return joined;
-}
-
 uint8_t append_packet(ByteBuffer& out, uint8_t sequence, Bytes payload) {
     for (;;) {
         const size_t size = std::min<size_t>(payload.size(), packet_payload_bytes_max);

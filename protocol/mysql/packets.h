@@ -192,22 +192,6 @@ struct Packet {
 /// errors  limit_exceeded: it is longer than `payload_bytes_max`, told as soon as the header is there
 Result<std::optional<Packet>> take_packet(Bytes in, size_t payload_bytes_max);
 
-/// A payload with all its continuation packets at the front of some bytes.
-struct PayloadExtent {
-    size_t payload_bytes = 0;
-    size_t total_bytes = 0;  // headers included
-    uint8_t first_sequence = 0;
-    uint8_t last_sequence = 0;
-    bool is_split = false;
-};
-/// nullopt: more bytes please.
-/// errors  limit_exceeded: longer than `payload_bytes_max`, told by the first header that says so;
-///         bad_value: a continuation whose sequence id is not the next one
-Result<std::optional<PayloadExtent>> measure_payload(Bytes in, size_t payload_bytes_max);
-/// The payload that measure_payload() found, in one piece: a view into `in`, or into `joined` when it is
-/// split.
-Bytes join_payload(Bytes in, const PayloadExtent& extent, ByteBuffer& joined);
-
 /// Appends `payload` as one or more packets; returns the sequence id behind them.
 uint8_t append_packet(ByteBuffer& out, uint8_t sequence, Bytes payload);
 

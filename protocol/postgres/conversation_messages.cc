@@ -12,7 +12,6 @@ namespace {
 
 using dialect::is_commit;
 using dialect::is_harmless;
-using sql::Control;
 using sql::Destination;
 
 /// Statement and portal names behind which the rest of a Bind may be streamed.
@@ -235,7 +234,6 @@ void Conversation::merge_facts(const sql::Classification& classes, const Stateme
                 reason = prepared ? prepared->classes.reason : sql::Reason::cursor;
             }
         }
-        if (each.control == Control::begin_read_only) facts.begins_read_only = true;
         if (!statement) facts.commits |= is_commit(each.control);
         if (!harmless) {
             facts.rerunnable = false;

@@ -136,7 +136,6 @@ private:
     std::optional<TimePoint> outage_began_;
     uint64_t turn_ = 0;
     uint32_t identities_made_ = 0;
-    bool sweep_needed_ = false;
 };
 
 }  // namespace holdfast::engine

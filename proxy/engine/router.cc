@@ -102,8 +102,7 @@ bool may_read_from(const health::ServerView& server, const Position& required) {
 
 std::optional<ServerId> choose_replica(const health::View& view, const std::vector<config::Server>& servers,
                                        const std::vector<uint32_t>& loads, const Position& required,
-                                       config::Balance balance, uint64_t turn,
-                                       std::optional<ServerId> avoid) {
+                                       config::Balance balance, uint64_t turn) {
     std::vector<size_t> able;
     for (size_t i = 0; i < view.servers.size() && i < servers.size(); ++i) {
         if (may_read_from(view.servers[i], required) && servers[i].weight > 0) able.push_back(i);
@@ -113,7 +112,6 @@ std::optional<ServerId> choose_replica(const health::View& view, const std::vect
             if (may_read_from(view.servers[i], required)) able.push_back(i);
         }
     }
-    if (avoid && able.size() > 1) std::erase_if(able, [&](size_t i) { return view.servers[i].id == *avoid; });
     if (able.empty()) return std::nullopt;
     if (balance != config::Balance::least_outstanding) {
         // By turn: each server once for each unit of its weight.

@@ -23,7 +23,6 @@ struct RouteState {
     bool transaction_on_replica = false;
     bool pinned = false;  // reads must stay with the state that can't move
     bool has_primary_connection = false;
-    std::optional<ServerId> replica;  // where the session's replica connection is
     std::optional<config::RuleTarget> rule;
     bool learned = false;
     bool waits_for_own_write = false;  // no primary position is known that holds the session's last write
@@ -48,7 +47,7 @@ bool may_read_from(const health::ServerView& server, const Position& required);
 /// `loads[i]` belongs to servers[i] of the view and `weights[i]` too; weight 0 takes no reads.
 std::optional<ServerId> choose_replica(const health::View& view, const std::vector<config::Server>& servers,
                                        const std::vector<uint32_t>& loads, const Position& required,
-                                       config::Balance balance, uint64_t turn, std::optional<ServerId> avoid);
+                                       config::Balance balance, uint64_t turn);
 
 /// The configured rules, compiled once.
 class RuleSet {

@@ -140,7 +140,6 @@ void Session::close(CloseReason reason, std::string_view detail) {
     if (phase_ == Phase::closing) return;
     if (phase_ == Phase::held) end_hold(HoldOutcome::client_gone);
     phase_ = Phase::closing;
-    close_reason_ = reason;
     timer_.reset();
     patience_timer_.reset();
     stall_timer_.reset();

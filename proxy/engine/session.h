@@ -204,7 +204,6 @@ private:
     Slot primary_slot_ = Slot::a;
     Slot active_ = Slot::a;  // where the units in flight are
     Phase phase_ = Phase::login;
-    CloseReason close_reason_ = CloseReason::client_left;
     ClientState client_state_ = ClientState::login;
     bool is_local_ = false;
     bool is_allowed_ = true;

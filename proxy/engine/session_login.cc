@@ -209,7 +209,7 @@ void Session::open_first_server() {
     if (entrance_.settings.role == config::ListenerRole::replica) {
         slot = dialect::other(primary_slot_);
         server = choose_replica(view, cluster_.settings().servers, cluster_.loads(), {},
-                                cluster_.settings().routing.balance, cluster_.next_turn(), std::nullopt);
+                                cluster_.settings().routing.balance, cluster_.next_turn());
         if (!server && cluster_.settings().routing.primary_reads != config::PrimaryReads::never)
             server = view.primary;
     }

@@ -143,8 +143,8 @@ ServerId Session::pick_replica(Slot slot, bool& found) {
     }
     if (existing && counted_in_load_)
         --cluster_.loads()[load_server_.value - 1];  // not counted against itself
-    const auto chosen = choose_replica(view, cluster_.settings().servers, cluster_.loads(), required,
-                                       policy.balance, turn, std::nullopt);
+    const auto chosen =
+        choose_replica(view, cluster_.settings().servers, cluster_.loads(), required, policy.balance, turn);
     if (existing && counted_in_load_) ++cluster_.loads()[load_server_.value - 1];
     if (!chosen) {
         // A replica listener with no replica left may be served by the primary.

@@ -128,12 +128,12 @@ TEST_CASE("conversation: the text that rules see is that of the statement that d
     CHECK(other.facts_text == "SELECT 2");
 }
 
-TEST_CASE("conversation: a read-only transaction says so") {
+TEST_CASE("conversation: a read-only transaction can go to a replica") {
     for (const bool extended : {false, true}) {
         Lab lab;
         const std::string sql = "BEGIN READ ONLY";
         lab.send(extended ? batch(sql) : query(sql));
-        CHECK(lab.facts.begins_read_only);
+        CHECK(lab.facts.destination == sql::Destination::replica);
         CHECK(lab.facts.rerunnable);
     }
 }
