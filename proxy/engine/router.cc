@@ -23,6 +23,9 @@ Route route_read(const RouteState& state, const health::View& view, const config
     if (session_consistency && state.waits_for_own_write)
         return to_primary(view, RouteReason::read_your_writes);
 
+    if (policy.primary_reads == config::PrimaryReads::always && state.reads_on_primary && view.primary)
+        return to_primary(view, RouteReason::consistency);
+
     const Position required = session_consistency ? state.required : Position{};
     const auto readable = [&](const health::ServerView& s) { return may_read_from(s, required); };
     if (std::any_of(view.servers.begin(), view.servers.end(), readable))
@@ -83,7 +86,9 @@ Route route(const dialect::UnitFacts& facts, const RouteState& state, const heal
     if (facts.too_long) return to_primary(view, RouteReason::oversize);
     if (state.rule == config::RuleTarget::replica && facts.reason != sql::Reason::write &&
         facts.reason != sql::Reason::ddl && facts.reason != sql::Reason::begin) {
-        Route read = route_read(state, view, policy);
+        RouteState ruled = state;
+        ruled.reads_on_primary = false;  // the rule says otherwise
+        Route read = route_read(ruled, view, policy);
         if (read.target == Target::replica) read.reason = RouteReason::rule;
         return read;
     }
@@ -100,16 +105,19 @@ bool may_read_from(const health::ServerView& server, const Position& required) {
     return server.readable && server.position.covers(required);
 }
 
-std::optional<ServerId> choose_replica(const health::View& view, const std::vector<config::Server>& servers,
-                                       const std::vector<uint32_t>& loads, const Position& required,
-                                       config::Balance balance, uint64_t turn) {
+std::optional<ServerId> choose_reader(const health::View& view, const std::vector<config::Server>& servers,
+                                      const std::vector<uint32_t>& loads, const Position& required,
+                                      config::Balance balance, uint64_t turn, std::optional<ServerId> also) {
+    const auto may_read = [&](const health::ServerView& server) {
+        return server.id == also || may_read_from(server, required);
+    };
     std::vector<size_t> able;
     for (size_t i = 0; i < view.servers.size() && i < servers.size(); ++i) {
-        if (may_read_from(view.servers[i], required) && servers[i].weight > 0) able.push_back(i);
+        if (may_read(view.servers[i]) && servers[i].weight > 0) able.push_back(i);
     }
     if (able.empty()) {  // weight 0 means "not if there is another"
-        for (size_t i = 0; i < view.servers.size(); ++i) {
-            if (may_read_from(view.servers[i], required)) able.push_back(i);
+        for (size_t i = 0; i < view.servers.size() && i < servers.size(); ++i) {
+            if (may_read(view.servers[i])) able.push_back(i);
         }
     }
     if (able.empty()) return std::nullopt;

@@ -25,6 +25,7 @@ struct RouteState {
     bool has_primary_connection = false;
     std::optional<config::RuleTarget> rule;
     bool learned = false;
+    bool reads_on_primary = false;     // with primary_reads = "always": the session's reads are there for now
     bool waits_for_own_write = false;  // no primary position is known that holds the session's last write
     Position required;                 // a replica must have replayed this
 };
@@ -43,11 +44,13 @@ Route route(const dialect::UnitFacts& facts, const RouteState& state, const heal
 /// Whether a server may take this session's reads.
 bool may_read_from(const health::ServerView& server, const Position& required);
 
-/// Chooses a replica for a session's reads: the least of load/weight (ties by `turn`), or by turn or dice.
-/// `loads[i]` belongs to servers[i] of the view and `weights[i]` too; weight 0 takes no reads.
-std::optional<ServerId> choose_replica(const health::View& view, const std::vector<config::Server>& servers,
-                                       const std::vector<uint32_t>& loads, const Position& required,
-                                       config::Balance balance, uint64_t turn);
+/// Chooses a server for a session's reads: the least of load/weight (ties by `turn`), or by turn or dice.
+/// `servers[i]` and `loads[i]` belong to servers[i] of the view. Weight 0 takes reads only if there is no
+/// other. also    takes reads besides the replicas; nullopt: nobody
+std::optional<ServerId> choose_reader(const health::View& view, const std::vector<config::Server>& servers,
+                                      const std::vector<uint32_t>& loads, const Position& required,
+                                      config::Balance balance, uint64_t turn,
+                                      std::optional<ServerId> also = std::nullopt);
 
 /// The configured rules, compiled once.
 class RuleSet {

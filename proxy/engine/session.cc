@@ -204,10 +204,7 @@ void Session::leave_servers() {
             defer_death(std::move(place));
         }
     }
-    if (counted_in_load_) {
-        counted_in_load_ = false;
-        --cluster_.loads()[load_server_.value - 1];
-    }
+    read_from(std::nullopt);
 }
 
 /// The connection may be the one whose callback we are in: it dies at the end of the turn.

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -110,12 +111,16 @@ private:
     // session_routing.cc
     Route choose_route(const dialect::UnitFacts& facts);
     RouteState route_state(const dialect::UnitFacts& facts);
+    bool reads_on_primary();
     /// Makes the slot's connection usable for the next unit; false: the session waits (or was told why not).
     bool prepare_slot(Slot slot, const Route& route);
     /// Whether the slot's connection has all that the next unit counts on; false: it is being told.
     bool bring_up_to_date(Slot slot);
     bool open_slot(Slot slot, ServerId server);
-    ServerId pick_replica(Slot slot, bool& found);
+    /// Who takes this session's reads: replicas, or (primary_reads = "always") the primary too.
+    enum class Readers : uint8_t { replicas, all };
+    std::optional<ServerId> pick_reader(Readers readers);
+    void read_from(std::optional<ServerId> server);
     void update_required_position();
     void count_statement(const Route& route, const dialect::UnitFacts& facts);
 
@@ -194,7 +199,7 @@ private:
     TimePoint unit_began_at_{};
     TimePoint held_since_{};
     TimePoint last_write_at_{};  // zero: none, or `required_` is known to hold it
-    TimePoint replica_chosen_at_{};
+    TimePoint reader_chosen_at_{};
     TimePoint replica_unusable_until_{};  // it could not be brought to this session's state …
     unsigned replica_failures_ = 0;       // … so many times in a row
     Position required_;
@@ -217,10 +222,9 @@ private:
     bool cancelled_ = false;           // … or cancelled by its user
     bool crowded_ = false;             // too many requests in flight: the client is not read
     bool credential_pending_ = false;  // the first server waits for it
-    bool counted_in_load_ = false;
-    bool hold_counted_ = false;  // this hold is in the metrics
-    bool learn_ = false;         // the units being moved were refused by a replica: remember them
-    ServerId load_server_;
+    bool hold_counted_ = false;        // this hold is in the metrics
+    bool learn_ = false;               // the units being moved were refused by a replica: remember them
+    std::optional<ServerId> reader_;   // takes the session's reads, and is counted as doing so
     std::unique_ptr<ConnectFailure> failure_;  // of the last attempt while waiting
     // What one call collects to send with one write.
     size_t pending_begin_ = 0;

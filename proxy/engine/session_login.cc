@@ -208,8 +208,8 @@ void Session::open_first_server() {
     Slot slot = primary_slot_;
     if (entrance_.settings.role == config::ListenerRole::replica) {
         slot = dialect::other(primary_slot_);
-        server = choose_replica(view, cluster_.settings().servers, cluster_.loads(), {},
-                                cluster_.settings().routing.balance, cluster_.next_turn());
+        server = choose_reader(view, cluster_.settings().servers, cluster_.loads(), {},
+                               cluster_.settings().routing.balance, cluster_.next_turn());
         if (!server && cluster_.settings().routing.primary_reads != config::PrimaryReads::never)
             server = view.primary;
     }
@@ -219,6 +219,7 @@ void Session::open_first_server() {
         drop_slot(each);
     }
     if (server && cluster_.may_open(*server, *identity_)) {
+        if (slot != primary_slot_) read_from(server);
         auto connection = cluster_.take_idle(*server, *identity_);
         if (connection) {
             slots_[dialect::index(slot)] = std::move(connection);

@@ -27,10 +27,7 @@ void Session::drop_slot(Slot slot) {
         waiting->link()->resume(Pause::in_turn);
     }
     if (slot == primary_slot_) finish_timer_.reset();
-    if (slot != primary_slot_ && counted_in_load_) {
-        counted_in_load_ = false;
-        --cluster_.loads()[load_server_.value - 1];
-    }
+    if (slot != primary_slot_ && reader_ == place->server()) read_from(std::nullopt);
     defer_death(std::move(place));
     if (conversation_) conversation_->slot_lost(slot);
 }
@@ -175,11 +172,8 @@ void Session::try_move() {
         policy.consistency == config::Consistency::primary ||
         (policy.consistency == config::Consistency::session && last_write_at_ != TimePoint{});
     if (!to_primary) {
-        bool found = false;
-        const Slot replica_slot = dialect::other(primary_slot_);
-        const ServerId replica = pick_replica(replica_slot, found);
-        if (found) {
-            slot = replica_slot;
+        if (const auto replica = pick_reader(Readers::replicas)) {
+            slot = dialect::other(primary_slot_);
             server = replica;
         } else if (policy.primary_reads == config::PrimaryReads::never) {
             server.reset();

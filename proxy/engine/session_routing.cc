@@ -33,8 +33,20 @@ RouteState Session::route_state(const dialect::UnitFacts& facts) {
         update_required_position();
         state.waits_for_own_write = last_write_at_ != TimePoint{};
         state.required = required_;
+        state.reads_on_primary = reads_on_primary();
     }
     return state;
+}
+
+/// primary_reads = "always": whether the primary is the one that takes this session's reads.
+bool Session::reads_on_primary() {
+    if (cluster_.settings().routing.primary_reads != config::PrimaryReads::always ||
+        entrance_.settings.role != config::ListenerRole::automatic) {
+        return false;
+    }
+    if (busy()) return active_ == primary_slot_;
+    if (const auto reader = pick_reader(Readers::all)) read_from(reader);
+    return reader_.has_value() && reader_ == cluster_.view().primary;
 }
 
 void Session::update_required_position() {
@@ -62,35 +74,18 @@ bool Session::prepare_slot(Slot slot, const Route& route) {
         wait_in_turn();
         return false;
     }
-    if (existing && !busy()) {
-        if (route.target == Target::primary) {
-            const auto primary = cluster_.view().primary;
-            if (primary && existing->server() != *primary) {
-                drop_slot(slot);
-                existing = nullptr;
-            }
-        } else {
-            bool found = false;
-            const ServerId best = pick_replica(slot, found);
-            if (found && best != existing->server()) {
-                drop_slot(slot);
-                existing = nullptr;
-            }
-        }
+    // With units in flight the connection stays what it is.
+    std::optional<ServerId> server;
+    if (!existing || !busy()) {
+        server = route.target == Target::primary ? cluster_.view().primary : pick_reader(Readers::replicas);
+    }
+    if (existing && server && existing->server() != *server) {
+        drop_slot(slot);
+        existing = nullptr;
     }
     if (!existing) {
-        ServerId server;
-        if (route.target == Target::primary) {
-            server = *cluster_.view().primary;
-        } else {
-            bool found = false;
-            server = pick_replica(slot, found);
-            if (!found) {
-                hold(HoldFor::server);
-                return false;
-            }
-        }
-        if (!open_slot(slot, server)) {
+        if (!server || !open_slot(slot, *server)) {
+            if (route.target == Target::replica) read_from(std::nullopt);
             hold(HoldFor::server);
             return false;
         }
@@ -122,45 +117,47 @@ bool Session::bring_up_to_date(Slot slot) {
     return true;
 }
 
-/// The replica for this session's next read: the one it has, while that may serve it and was not chosen too
-/// long ago; else the least loaded.
-ServerId Session::pick_replica(Slot slot, bool& found) {
+/// The server for this session's next read: the one it has, while that may serve it and was not chosen too
+/// long ago; else the least loaded. Nullopt: there is none.
+std::optional<ServerId> Session::pick_reader(Readers readers) {
     const health::View& view = cluster_.view();
     const config::Routing& policy = cluster_.settings().routing;
     const Position required = policy.consistency == config::Consistency::session ? required_ : Position{};
-    found = true;
-    const ServerConnection* existing = connection(slot);
-    if (existing) {
-        const health::ServerView* server = view.find(existing->server());
-        const bool recent = now() - replica_chosen_at_ < limits::replica_choice_lifetime;
-        if (server && may_read_from(*server, required) && recent) {
-            return existing->server();
-        }
-    }
+    const std::optional<ServerId> primary = readers == Readers::all ? view.primary : std::nullopt;
+    const auto may_read = [&](ServerId id) {
+        const health::ServerView* server = view.find(id);
+        return id == primary || (server && may_read_from(*server, required));
+    };
+    const std::optional<ServerId> current = reader_ && may_read(*reader_) ? reader_ : std::nullopt;
+    if (current && now() - reader_chosen_at_ < limits::replica_choice_lifetime) return current;
+
     uint64_t turn = cluster_.next_turn();
     if (policy.balance == config::Balance::random) {
         cluster_.world().random(reinterpret_cast<std::byte*>(&turn), sizeof turn);
     }
-    if (existing && counted_in_load_)
-        --cluster_.loads()[load_server_.value - 1];  // not counted against itself
+    auto& loads = cluster_.loads();
+    if (reader_) --loads[reader_->value - 1];  // not counted against itself
     const auto chosen =
-        choose_replica(view, cluster_.settings().servers, cluster_.loads(), required, policy.balance, turn);
-    if (existing && counted_in_load_) ++cluster_.loads()[load_server_.value - 1];
+        choose_reader(view, cluster_.settings().servers, loads, required, policy.balance, turn, primary);
+    if (reader_) ++loads[reader_->value - 1];
     if (!chosen) {
         // A replica listener with no replica left may be served by the primary.
-        if (entrance_.settings.role == config::ListenerRole::replica && view.primary) return *view.primary;
-        found = false;
-        return {};
+        return entrance_.settings.role == config::ListenerRole::replica ? view.primary : std::nullopt;
     }
-    if (existing && policy.balance == config::Balance::least_outstanding) {
-        // Moving costs a login: only for a real difference.
-        const uint32_t mine = cluster_.loads()[existing->server().value - 1];
-        const uint32_t theirs = cluster_.loads()[chosen->value - 1];
-        const health::ServerView* server = view.find(existing->server());
-        replica_chosen_at_ = now();
-        if (server && may_read_from(*server, required) && theirs + 2 > mine) return existing->server();
-    }
-    return *chosen;
+    reader_chosen_at_ = now();
+    // Moving costs a login: only for a real difference.
+    const bool may_stay = current && policy.balance == config::Balance::least_outstanding;
+    if (may_stay && loads[chosen->value - 1] + 2 > loads[current->value - 1]) return current;
+    return chosen;
+}
+
+/// Notes, and counts, which server takes the session's reads.
+void Session::read_from(std::optional<ServerId> server) {
+    if (reader_ == server) return;
+    if (reader_) --cluster_.loads()[reader_->value - 1];
+    reader_ = server;
+    if (reader_) ++cluster_.loads()[reader_->value - 1];
+    reader_chosen_at_ = now();
 }
 
 /// Takes an idle connection of the pool for the slot or begins a new one. False: not now.
@@ -178,12 +175,7 @@ bool Session::open_slot(Slot slot, ServerId server) {
         place = std::make_unique<ServerConnection>(cluster_, server, identity_, credential_);
         place->start(*this);
     }
-    if (is_replica) {
-        replica_chosen_at_ = now();
-        load_server_ = server;
-        counted_in_load_ = true;
-        ++cluster_.loads()[server.value - 1];
-    }
+    if (is_replica) read_from(server);
     return true;
 }
 

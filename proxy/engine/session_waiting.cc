@@ -184,10 +184,7 @@ void Session::on_view_changed(bool primary_changed) {
             entrance_.settings.role == config::ListenerRole::automatic) {
             primary_slot_ = replica_slot;
             conversation_->slot_promoted(replica_slot);
-            if (counted_in_load_) {
-                counted_in_load_ = false;
-                --cluster_.loads()[load_server_.value - 1];
-            }
+            read_from(std::nullopt);
         }
     }
     for (const Slot slot : {Slot::a, Slot::b}) {

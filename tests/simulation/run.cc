@@ -144,6 +144,7 @@ std::shared_ptr<const config::Cluster> Run::make_settings() {
             random_.chance(50) ? config::Balance::round_robin : config::Balance::random;
     }
     if (random_.chance(15)) cluster->routing.primary_reads = config::PrimaryReads::never;
+    if (random_.chance(15)) cluster->routing.primary_reads = config::PrimaryReads::always;
     if (random_.chance(15)) cluster->routing.max_lag_time = 500ms;
     return cluster;
 }

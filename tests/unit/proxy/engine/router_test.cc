@@ -215,12 +215,12 @@ TEST_CASE("route: without a replica that may be read") {
     CHECK(routed(a_read, {}, view, with(Consistency::session, PrimaryReads::never)) == "replica lag hold");
 }
 
-TEST_CASE("choose_replica: those that may be read and are far enough") {
+TEST_CASE("choose_reader: those that may be read and are far enough") {
     std::vector<config::Server> servers(4);
     const std::vector<uint32_t> loads(4, 0);
     const auto choose = [&](const health::View& view, uint64_t required) {
         const auto id =
-            choose_replica(view, servers, loads, Position{required}, config::Balance::least_outstanding, 0);
+            choose_reader(view, servers, loads, Position{required}, config::Balance::least_outstanding, 0);
         return id ? static_cast<int>(id->value) : 0;
     };
     health::View view = view_of({10, 20, 30});
@@ -232,11 +232,54 @@ TEST_CASE("choose_replica: those that may be read and are far enough") {
     CHECK(choose(view_of({}), 0) == 0);
 }
 
-TEST_CASE("choose_replica: the least of load to weight, ties by turn") {
+TEST_CASE("route: with primary_reads = \"always\" the primary takes its share of the reads") {
+    RouteState state;
+    state.reads_on_primary = true;
+    const config::Routing always = with(Consistency::session, PrimaryReads::always);
+    CHECK(routed(a_read, state, view_of({100}), always) == "primary consistency");
+    CHECK(routed(a_read, state, view_of({}), always) == "primary consistency");
+    CHECK(routed(a_read, state, view_of({100}, false), always) == "replica classified");
+    state.required = Position{101};
+    CHECK(routed(a_read, state, view_of({100}), always) == "primary consistency");
+    // Not when a replica was chosen, nor against a rule, nor under another policy.
+    CHECK(routed(a_read, {}, view_of({100}), always) == "replica classified");
+    state.required = {};
+    state.rule = RuleTarget::replica;
+    CHECK(routed(a_read, state, view_of({100}), always) == "replica rule");
+    state.rule.reset();
+    for (const auto other : {PrimaryReads::fallback, PrimaryReads::never}) {
+        CHECK(routed(a_read, state, view_of({100}), with(Consistency::session, other)) ==
+              "replica classified");
+    }
+}
+
+TEST_CASE("choose_reader: one that is no replica takes its turn like any other") {
+    std::vector<config::Server> servers(3);
+    servers[0].weight = 2;
+    servers[1].weight = 1;
+    servers[2].weight = 1;
+    std::map<uint64_t, int> times;
+    for (uint64_t turn = 0; turn < 400; ++turn) {
+        ++times[choose_reader(view_of({100, 100}), servers, {0, 0, 0}, Position{100},
+                              config::Balance::round_robin, turn, ServerId{1})
+                    ->value];
+    }
+    CHECK(times == std::map<uint64_t, int>{{1, 200}, {2, 100}, {3, 100}});
+    const auto least = [&](const std::vector<uint32_t>& loads, uint64_t required) {
+        return choose_reader(view_of({100, 100}), servers, loads, Position{required},
+                             config::Balance::least_outstanding, 0, ServerId{1})
+            ->value;
+    };
+    CHECK(least({3, 2, 2}, 100) == 1);  // of twice the weight
+    CHECK(least({5, 2, 3}, 100) == 2);
+    CHECK(least({5, 0, 0}, 101) == 1);  // whatever a replica lacks, it has
+}
+
+TEST_CASE("choose_reader: the least of load to weight, ties by turn") {
     const health::View view = view_of({100, 100, 100});
     std::vector<config::Server> servers(4);
     const auto choose = [&](const std::vector<uint32_t>& loads, uint64_t turn) {
-        return choose_replica(view, servers, loads, {}, config::Balance::least_outstanding, turn)->value;
+        return choose_reader(view, servers, loads, {}, config::Balance::least_outstanding, turn)->value;
     };
     CHECK(choose({0, 5, 4, 6}, 0) == 3);
     for (uint64_t turn = 0; turn < 6; ++turn) CHECK(choose({9, 5, 5, 5}, turn) == 2 + turn % 3);
@@ -250,27 +293,27 @@ TEST_CASE("choose_replica: the least of load to weight, ties by turn") {
     CHECK(choose({0, 4'000'000'000, 3'999'999'999, 4'000'000'000}, 0) == 3);
 }
 
-TEST_CASE("choose_replica: weight 0 is for when there is no other") {
+TEST_CASE("choose_reader: weight 0 is for when there is no other") {
     std::vector<config::Server> servers(4);
     servers[1].weight = 0;
     const std::vector<uint32_t> loads{0, 0, 9, 9};
     for (const auto balance : {config::Balance::least_outstanding, config::Balance::round_robin}) {
         for (uint64_t turn = 0; turn < 200; ++turn) {
-            CHECK(choose_replica(view_of({100, 100, 100}), servers, loads, {}, balance, turn)->value != 2);
-            CHECK(choose_replica(view_of({100}), servers, loads, {}, balance, turn)->value == 2);
+            CHECK(choose_reader(view_of({100, 100, 100}), servers, loads, {}, balance, turn)->value != 2);
+            CHECK(choose_reader(view_of({100}), servers, loads, {}, balance, turn)->value == 2);
         }
     }
 }
 
-TEST_CASE("choose_replica: by turn, each as often as its weight says") {
+TEST_CASE("choose_reader: by turn, each as often as its weight says") {
     std::vector<config::Server> servers(4);
     servers[1].weight = 1;
     servers[2].weight = 2;
     servers[3].weight = 3;
     std::map<uint64_t, int> times;
     for (uint64_t turn = 0; turn < 600; ++turn) {
-        ++times[choose_replica(view_of({1, 1, 1}), servers, {0, 0, 0, 0}, {}, config::Balance::round_robin,
-                               turn)
+        ++times[choose_reader(view_of({1, 1, 1}), servers, {0, 0, 0, 0}, {}, config::Balance::round_robin,
+                              turn)
                     ->value];
     }
     CHECK(times == std::map<uint64_t, int>{{2, 100}, {3, 200}, {4, 300}});
