@@ -156,7 +156,7 @@ RuleSet::RuleSet(const std::vector<config::Rule>& rules) {
     }
 }
 
-std::optional<config::RuleTarget> RuleSet::match(const dialect::Identity& identity,
+std::optional<config::RuleTarget> RuleSet::match(sql::Dialect dialect, const dialect::Identity& identity,
                                                  std::string_view sql) const {
     std::optional<std::string> normalised;
     std::optional<std::string> comments;
@@ -166,11 +166,11 @@ std::optional<config::RuleTarget> RuleSet::match(const dialect::Identity& identi
         if (rule.application_name && !matches_all(*rule.application_name, identity.application_name))
             continue;
         if (rule.sql) {
-            if (!normalised) normalised = sql::normalise(sql::Dialect::postgres, sql);
+            if (!normalised) normalised = sql::normalise(dialect, sql);
             if (!matches_part(*rule.sql, matched_part(*normalised))) continue;
         }
         if (rule.comment) {
-            if (!comments) comments = sql::comments(sql::Dialect::postgres, sql);
+            if (!comments) comments = sql::comments(dialect, sql);
             if (!matches_part(*rule.comment, matched_part(*comments))) continue;
         }
         return rule.to;

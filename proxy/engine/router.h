@@ -58,7 +58,8 @@ public:
     explicit RuleSet(const std::vector<config::Rule>& rules);
     bool empty() const { return rules_.empty(); }
     /// The first rule that matches a statement of this client. `sql` is the statement as it came.
-    std::optional<config::RuleTarget> match(const dialect::Identity& identity, std::string_view sql) const;
+    std::optional<config::RuleTarget> match(sql::Dialect dialect, const dialect::Identity& identity,
+                                            std::string_view sql) const;
 
 private:
     struct Compiled {

@@ -24,7 +24,10 @@ RouteState Session::route_state(const dialect::UnitFacts& facts) {
     state.transaction_on_replica = active_ != primary_slot_;
     state.pinned = conversation_->pins().reads() || now() < replica_unusable_until_;
     state.has_primary_connection = connection(primary_slot_) != nullptr;
-    if (!cluster_.rules().empty()) state.rule = cluster_.rules().match(identity_->identity, facts.text);
+    if (!cluster_.rules().empty()) {
+        state.rule =
+            cluster_.rules().match(cluster_.dialect().sql_dialect(), identity_->identity, facts.text);
+    }
     if (facts.destination == sql::Destination::replica) {
         if (cluster_.has_learned() && !facts.text.empty()) {
             state.learned = cluster_.has_learned(sql::fingerprint(

@@ -329,8 +329,9 @@ TEST_CASE("rules: the first that matches decides") {
     identity.user = "report";
     identity.database = "shop";
     identity.application_name = "nightly-7";
+    sql::Dialect dialect = sql::Dialect::postgres;
     const auto match = [&](std::vector<config::Rule> rules, const char* sql = "SELECT 1") {
-        const auto found = RuleSet(rules).match(identity, sql);
+        const auto found = RuleSet(rules).match(dialect, identity, sql);
         return !found ? "none" : *found == RuleTarget::primary ? "primary" : "replica";
     };
     CHECK(RuleSet({}).empty());
@@ -365,6 +366,17 @@ TEST_CASE("rules: the first that matches decides") {
         by_comment.comment = "fresh";
         CHECK(std::string(match({by_comment}, "SELECT 1 /* must be fresh */")) == "primary");
         CHECK(std::string(match({by_comment}, "SELECT 'fresh'")) == "none");
+    }
+    SUBCASE("what is a text or a comment is the dialect's to say") {
+        config::Rule by_sql = rule(RuleTarget::replica);
+        by_sql.sql = "from orders";
+        config::Rule by_comment = rule(RuleTarget::replica);
+        by_comment.comment = "fresh";
+        CHECK(std::string(match({by_sql}, "SELECT \"from orders\"")) == "replica");
+        CHECK(std::string(match({by_comment}, "SELECT a # fresh")) == "none");
+        dialect = sql::Dialect::mysql;
+        CHECK(std::string(match({by_sql}, "SELECT \"from orders\"")) == "none");
+        CHECK(std::string(match({by_comment}, "SELECT a # fresh")) == "replica");
     }
     SUBCASE("all conditions of a rule must hold") {
         config::Rule both = rule(RuleTarget::replica);
