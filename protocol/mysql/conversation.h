@@ -198,7 +198,7 @@ private:
     std::string_view query_text(Bytes payload, bool& ok) const;
     dialect::Cut cut_query(Bytes payload, bool whole, ByteBuffer& out);
     dialect::Cut cut_prepare(Bytes payload, bool whole);
-    dialect::Cut cut_close(Bytes payload);
+    dialect::Cut cut_close(Bytes payload, bool whole);
     dialect::Cut cut_statement_command(Bytes payload, bool whole, ByteBuffer& out);
     void demand_primary(sql::Reason reason);
     void take_classes(const sql::Classification& classes);

@@ -44,7 +44,7 @@ sql::Context Conversation::context(bool truncated) const {
 Cut Conversation::cut_command(Bytes payload, bool whole, ByteBuffer& out) {
     const uint8_t command = scratch_.command;
     if (command == command::quit) return {CutKind::terminate, scratch_.size};
-    if (command == command::stmt_close) return whole ? cut_close(payload) : Cut{};
+    if (command == command::stmt_close) return cut_close(payload, whole);
     if (command == command::change_user) {
         if (!whole) return payload.size() < limits::login_buffered_bytes_max ? Cut{} : drop_request();
         if (!units_.empty()) return {CutKind::wait};
@@ -175,8 +175,8 @@ Cut Conversation::cut_prepare(Bytes payload, bool whole) {
 }
 
 /// COM_STMT_CLOSE: nobody answers it. Connections that have the statement are told with their next command.
-Cut Conversation::cut_close(Bytes payload) {
-    if (payload.size() < statement_head_bytes) return drop_request();
+Cut Conversation::cut_close(Bytes payload, bool whole) {
+    if (payload.size() < statement_head_bytes) return whole ? drop_request() : Cut{};
     const uint32_t id = load_le32(payload.data() + 1);
     Prepared* prepared = find_prepared(id);
     if (!prepared) return drop_request();

@@ -46,6 +46,20 @@ TEST_CASE("mysql conversation: a command cut anywhere is not taken before it is 
     CHECK(lab.kind == CutKind::begin);
 }
 
+TEST_CASE("mysql conversation: a COM_STMT_CLOSE without an end is dropped as it comes") {
+    Lab lab;
+    const std::string head = "\xff\xff\xff" + std::string(1, '\0') + '\x19' + id_bytes(1);
+    ByteBuffer out;
+    CHECK(lab.conversation->cut(as_bytes(head).first(head.size() - 1), false, out).kind == CutKind::more);
+    dialect::Cut cut = lab.conversation->cut(as_bytes(head), false, out);
+    CHECK(cut.kind == CutKind::drop);
+    CHECK(cut.size == head.size());
+    const std::string more(1'000, 'x');
+    cut = lab.conversation->cut(as_bytes(more), false, out);
+    CHECK(cut.kind == CutKind::drop);
+    CHECK(cut.size == more.size());
+}
+
 TEST_CASE("mysql conversation: commands that nobody knows get error 1047, and the connection goes on") {
     for (const uint8_t code : {uint8_t{0x00}, uint8_t{0x0b}, uint8_t{0x0f}, uint8_t{0x10}, uint8_t{0x1d},
                                uint8_t{0x20}, uint8_t{0x42}, uint8_t{0xfe}, uint8_t{0xff}}) {
