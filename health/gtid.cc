@@ -1,10 +1,10 @@
 #include "health/gtid.h"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 
 #include "protocol/base/limits.h"
+#include "protocol/base/numbers.h"
 
 namespace holdfast::health {
 
@@ -12,15 +12,6 @@ namespace {
 
 constexpr size_t uuid_chars = 36;
 constexpr size_t tag_chars_max = 32;
-
-template <typename T>
-std::optional<T> parse_number(std::string_view text) {
-    T value{};
-    const char* const end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, value);
-    if (text.empty() || error != std::errc() || stop != end) return std::nullopt;
-    return value;
-}
 
 std::string_view trimmed(std::string_view text) {
     constexpr std::string_view blanks = " \t\r\n";

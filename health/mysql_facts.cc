@@ -7,6 +7,7 @@
 
 #include "health/one_line.h"
 #include "protocol/base/limits.h"
+#include "protocol/base/numbers.h"
 
 namespace holdfast::health {
 
@@ -27,15 +28,6 @@ namespace {
 /// A server can send a name of any length; nothing longer is a host name.
 constexpr size_t host_chars_max = 255;
 constexpr size_t name_chars_max = 128;
-
-template <typename T>
-std::optional<T> parse_number(std::string_view text) {
-    T value{};
-    const char* const end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, value);
-    if (text.empty() || error != std::errc() || stop != end) return std::nullopt;
-    return value;
-}
 
 /// SHOW VARIABLES and SHOW STATUS: a name and a value a row.
 std::map<std::string, std::string> read_pairs(const MysqlRows& rows) {

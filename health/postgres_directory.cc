@@ -1,11 +1,11 @@
 #include "health/postgres_directory.h"
 
-#include <charconv>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "health/directory_impl.h"
+#include "protocol/base/numbers.h"
 
 namespace holdfast::health {
 
@@ -76,12 +76,10 @@ Result<std::optional<RoleRecord>> PostgresCatalog::read_role(const Connection::R
     if (PQgetisnull(rows, 0, 1) == 0) role.password_hash = Secret(std::string(cell(rows, 0, 1)));
     if (PQgetisnull(rows, 0, 2) == 0) {
         const std::string_view text = cell(rows, 0, 2);
-        int64_t seconds = 0;
-        const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-        const bool is_number = error == std::errc() && stop == text.data() + text.size();
+        const auto seconds = parse_number<int64_t>(text);
         if (text == "-infinity") {
             role.valid_until = INT64_MIN;
-        } else if (is_number) {
+        } else if (seconds) {
             role.valid_until = seconds;
         } else if (text != "infinity") {
             return bad_answer("rolvaliduntil");

@@ -1,8 +1,9 @@
 #include "health/postgres_facts.h"
 
 #include <algorithm>
-#include <charconv>
 #include <string>
+
+#include "protocol/base/numbers.h"
 
 namespace holdfast::health {
 
@@ -62,15 +63,6 @@ static_assert(column_count == postgres_facts_columns);
 constexpr size_t host_chars_max = 255;
 
 using Text = std::optional<std::string_view>;
-
-template <typename T>
-std::optional<T> parse_number(std::string_view text, int base = 10) {
-    T value{};
-    const char* const end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, value, base);
-    if (error != std::errc() || stop != end || text.empty()) return std::nullopt;
-    return value;
-}
 
 /// "16/B374D848": the high and the low half in hexadecimal.
 std::optional<Position> parse_position(std::string_view text) {

@@ -6,7 +6,7 @@
 #include "protocol/base/limits.h"
 #include "protocol/mysql/client_login_state.h"
 #include "protocol/mysql/ed25519.h"
-#include "protocol/mysql/tracking.h"
+#include "protocol/mysql/server_version.h"
 
 namespace holdfast::mysql {
 

@@ -1,20 +1,13 @@
 // What a conversation knows of its server connections: made, lost, given back.
 #include "protocol/mysql/conversation.h"
 
-#include <charconv>
-
+#include "protocol/base/numbers.h"
 #include "protocol/mysql/errors.h"
 #include "protocol/mysql/schema.h"
 #include "protocol/mysql/tracking.h"
 
 namespace holdfast::mysql {
 namespace {
-
-uint64_t number_of(std::string_view text) {
-    uint64_t number = 0;
-    std::from_chars(text.data(), text.data() + text.size(), number);
-    return number;
-}
 
 /// Collations of character sets whose second bytes can look like quotes or backslashes: big5, sjis, gbk,
 /// cp932, gb18030.
@@ -75,7 +68,7 @@ void Conversation::slot_opened(Slot slot, bool is_replica) {
 void Conversation::slot_parameters(Slot slot, const dialect::Parameters& parameters) {
     SlotState& state = slots_[index(slot)];
     for (const auto& [name, value] : parameters) {
-        if (name == "capabilities") state.capabilities = number_of(value);
+        if (name == "capabilities") state.capabilities = parse_number<uint64_t>(value).value_or(0);
     }
 }
 

@@ -1,6 +1,5 @@
 #include "protocol/mysql/dialect.h"
 
-#include <charconv>
 #include <utility>
 
 #include "protocol/base/limits.h"
@@ -8,27 +7,10 @@
 #include "protocol/mysql/compression.h"
 #include "protocol/mysql/errors.h"
 #include "protocol/mysql/server_login.h"
-#include "protocol/mysql/tracking.h"
+#include "protocol/mysql/server_version.h"
 
 namespace holdfast::mysql {
 namespace {
-
-/// "10.11.6-MariaDB", "5.5.5-10.11.6-MariaDB" (the prefix is for old replicas' sake), "8.0.36" as a number.
-uint32_t version_number(std::string_view text) {
-    if (text.starts_with("5.5.5-")) text.remove_prefix(6);
-    uint32_t number = 0;
-    const char* at = text.data();
-    const char* end = text.data() + text.size();
-    for (const uint32_t unit : {10'000u, 100u, 1u}) {
-        uint32_t part = 0;
-        const auto [stop, error] = std::from_chars(at, end, part);
-        if (error != std::errc() || part > 999) break;
-        number += part * unit;
-        if (stop == end || *stop != '.') break;
-        at = stop + 1;
-    }
-    return number;
-}
 
 /// Follows the three answers to append_reset(): the reset, the database (or a ping), the trackers.
 class ResetFollower final : public dialect::ResetTracker {

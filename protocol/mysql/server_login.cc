@@ -2,17 +2,18 @@
 
 #include <algorithm>
 #include <cassert>
-#include <charconv>
 #include <cstdlib>
 #include <utility>
 
 #include "protocol/base/limits.h"
+#include "protocol/base/numbers.h"
 #include "protocol/mysql/auth.h"
 #include "protocol/mysql/capabilities.h"
 #include "protocol/mysql/ed25519.h"
 #include "protocol/mysql/errors.h"
 #include "protocol/mysql/greeting.h"
 #include "protocol/mysql/packets.h"
+#include "protocol/mysql/server_version.h"
 #include "protocol/mysql/tracking.h"
 
 namespace holdfast::mysql {
@@ -41,13 +42,6 @@ constexpr uint64_t required_capabilities = capability::protocol_41 | capability:
                                            capability::deprecate_eof | capability::session_track;
 constexpr uint64_t wanted_capabilities = required_capabilities | capability::long_flag |
                                          capability::plugin_auth_lenenc | capability::connect_attrs;
-
-template <typename T>
-T number_of(std::string_view text) {
-    T value = 0;
-    std::from_chars(text.data(), text.data() + text.size(), value);
-    return value;
-}
 
 }  // namespace
 
@@ -176,7 +170,8 @@ Step ServerLogin::State::on_error(Bytes payload) {
 void ServerLogin::State::negotiate() {
     uint64_t wanted = wanted_capabilities;
     for (const auto& [name, value] : identity.parameters) {
-        if (name == "capabilities") wanted |= number_of<uint64_t>(value) & identity_capabilities;
+        if (name == "capabilities")
+            wanted |= parse_number<uint64_t>(value).value_or(0) & identity_capabilities;
     }
     if (!identity.database.empty()) wanted |= capability::connect_with_db;
     // Set, it would tell a MariaDB server that we know none of its extensions.
@@ -187,7 +182,7 @@ void ServerLogin::State::negotiate() {
 void ServerLogin::State::append_request_head(PacketWriter& writer) const {
     uint8_t collation = greeting.collation;
     for (const auto& [name, value] : identity.parameters) {
-        if (name == "collation") collation = number_of<uint8_t>(value);
+        if (name == "collation") collation = parse_number<uint8_t>(value).value_or(0);
     }
     writer.u32(static_cast<uint32_t>(capabilities)).u32(packet_bytes_max).u8(collation).zeros(19);
     writer.u32(static_cast<uint32_t>(capabilities >> 32));

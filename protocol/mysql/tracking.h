@@ -14,10 +14,6 @@ inline constexpr std::string_view tracking_statement_mysql =
     "SET SESSION session_track_system_variables='*', session_track_state_change=1, session_track_schema=1, "
     "session_track_transaction_info='CHARACTERISTICS', session_track_gtids='OWN_GTID'";
 
-/// Whether a server's version text is one of MariaDB's.
-inline bool is_mariadb(std::string_view version) {
-    return version.find("MariaDB") != std::string_view::npos;
-}
 inline std::string_view tracking_statement(bool is_mariadb) {
     return is_mariadb ? tracking_statement_mariadb : tracking_statement_mysql;
 }

@@ -1,12 +1,12 @@
 #include "protocol/postgres/scram.h"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include <openssl/crypto.h>
 
 #include "protocol/base/limits.h"
+#include "protocol/base/numbers.h"
 
 namespace holdfast::postgres {
 
@@ -61,10 +61,8 @@ bool is_nonce(std::string_view text) {
 }
 
 std::optional<uint32_t> parse_iterations(std::string_view text) {
-    uint32_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size() || value == 0) return std::nullopt;
-    return value;
+    const auto value = parse_number<uint32_t>(text);
+    return value == 0 ? std::nullopt : value;
 }
 
 std::optional<Sha256> parse_key(std::string_view base64) {

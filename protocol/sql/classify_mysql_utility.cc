@@ -1,7 +1,7 @@
 #include <algorithm>
-#include <charconv>
 #include <iterator>
 
+#include "protocol/base/numbers.h"
 #include "protocol/sql/classify_mysql.h"
 
 // SHOW, EXPLAIN, KILL, and the kinds of CREATE, ALTER, DROP and LOAD that are more than DDL or a write.
@@ -181,16 +181,12 @@ void Classifier::kill() {
     Statement::Kill kind = Statement::Kill::connection;
     if (is_text("query")) kind = Statement::Kill::query;
     if (is_text("connection") || is_text("query")) advance();
-    const std::string_view digits = text_of(current_);
-    uint64_t id = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), id);
-    const bool is_number =
-        current_.kind == TokenKind::number && error == std::errc() && end == digits.data() + digits.size();
-    if (!is_number) return;
+    const auto id = parse_number<uint64_t>(text_of(current_));
+    if (current_.kind != TokenKind::number || !id) return;
     advance();
     if (!at_end()) return;
     statement_->kill = kind;
-    statement_->kill_id = id;
+    statement_->kill_id = *id;
 }
 
 /// GET [CURRENT | STACKED] DIAGNOSTICS …: of the statement before, into variables.

@@ -10,6 +10,7 @@
 #include "protocol/mysql/ed25519.h"
 #include "protocol/mysql/greeting.h"
 #include "protocol/mysql/server_login.h"
+#include "protocol/mysql/server_version.h"
 #include "protocol/mysql/tracking.h"
 
 using namespace holdfast;

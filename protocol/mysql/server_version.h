@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+/// What the text says by which a server calls itself.
+namespace holdfast::mysql {
+
+inline bool is_mariadb(std::string_view version) {
+    return version.find("MariaDB") != std::string_view::npos;
+}
+
+/// "10.11.6-MariaDB", "5.5.5-10.11.6-MariaDB" (the prefix is for old replicas' sake), "8.0.36" as a number:
+/// major * 10,000 + minor * 100 + patch. 0: it is none.
+uint32_t version_number(std::string_view version);
+
+}  // namespace holdfast::mysql
