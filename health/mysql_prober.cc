@@ -3,15 +3,10 @@
 #include <utility>
 #include <variant>
 
+#include "health/mysql_errors.h"
+#include "health/stranger.h"
+
 namespace holdfast::health {
-
-namespace {
-
-/// Who asks when there is no service account: any server that lives answers a login, if only to refuse it.
-constexpr const char* stranger = "holdfast";
-constexpr unsigned error_shutdown = 1053;
-
-}  // namespace
 
 MysqlProber::MysqlProber(const config::Cluster& cluster, EventLoop& loop)
     : has_account_(cluster.service.has_value()), loop_(loop) {
@@ -33,7 +28,8 @@ void MysqlProber::probe(const config::Server& server, ServerId id, std::function
         target.connection = std::make_unique<MysqlConnection>(loop_, server.address, login_);
         target.connection->on_lost([this, id](const MysqlConnection::Failure& failure) {
             if (on_news_) {
-                on_news_(id, failure.code == error_shutdown ? Hint::shutting_down : Hint::connection_lost);
+                on_news_(id,
+                         failure.code == mysql_error_shutdown ? Hint::shutting_down : Hint::connection_lost);
             }
         });
     }
@@ -137,14 +133,7 @@ void MysqlProber::finish(ServerId id) {
     Target& target = targets_[id];
     Observation& observation = target.observation;
     observation.received_at = loop_.now();
-    if (!has_account_) {
-        const bool is_answer = observation.outcome == Outcome::ok || observation.outcome == Outcome::auth ||
-                               observation.outcome == Outcome::too_many;
-        if (is_answer) {
-            observation.outcome = Outcome::alive;
-            observation.text.clear();
-        }
-    }
+    if (!has_account_) settle_for_life(observation);
     const auto done = std::exchange(target.done, nullptr);
     done(std::move(observation));
 }

@@ -7,13 +7,11 @@
 #include <variant>
 
 #include "health/postgres_facts.h"
+#include "health/stranger.h"
 
 namespace holdfast::health {
 
 namespace {
-
-/// Who asks when there is no service account: any server that lives answers a login, if only to refuse it.
-constexpr const char* stranger = "holdfast";
 
 /// "recovery is not in progress": the standby was promoted while it answered.
 constexpr std::string_view sqlstate_wrong_moment = "55000";
@@ -104,12 +102,7 @@ void PostgresProber::answered(ServerId id, PostgresConnection::Answer answer) {
         observation.sent_at = target.connection->asked_at();
         if (has_account_) read_rows(std::get<PostgresConnection::Rows>(answer).get(), observation);
     }
-    if (!has_account_) {
-        const bool is_answer = observation.outcome == Outcome::ok || observation.outcome == Outcome::auth ||
-                               observation.outcome == Outcome::too_many;
-        if (is_answer) observation.outcome = Outcome::alive;
-        if (is_answer) observation.text.clear();
-    }
+    if (!has_account_) settle_for_life(observation);
     const auto done = std::exchange(target.done, nullptr);
     done(std::move(observation));
 }
