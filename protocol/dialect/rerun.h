@@ -30,6 +30,12 @@ inline bool is_commit(sql::Control control) {
            control == sql::Control::prepare_transaction || control == sql::Control::commit_prepared;
 }
 
+/// Whether a statement may commit the transaction that it is part of; what was not understood may do
+/// anything.
+inline bool may_commit(const sql::Statement& statement) {
+    return is_commit(statement.control) || statement.reason == sql::Reason::unparsed;
+}
+
 /// Whether a text of which only the beginning was read may change settings further on.
 inline bool may_hide_settings(const sql::Classification& classes) {
     return classes.statement_count != 1 || classes.statements[0].reason != sql::Reason::write;

@@ -27,6 +27,30 @@ bool names_statement(uint8_t command) {
     }
 }
 
+/// Whether a statement may commit the transaction that it is part of. Most of what is no plain query does so
+/// before it begins, and a procedure may.
+/// spec    MySQL Reference Manual, "Statements That Cause an Implicit Commit"
+bool may_commit(const sql::Statement& statement) {
+    switch (statement.reason) {
+        case sql::Reason::ddl:
+        case sql::Reason::opaque:
+        case sql::Reason::server_local:
+        case sql::Reason::begin:
+        case sql::Reason::read_only_transaction: return true;
+        case sql::Reason::transaction_control:
+            if (statement.control == sql::Control::none) return true;  // XA
+            break;
+        default: break;
+    }
+    for (const auto& effect : statement.effects) {
+        if (effect.kind == sql::EffectKind::table_lock || effect.kind == sql::EffectKind::table_unlock ||
+            effect.key == "autocommit") {
+            return true;
+        }
+    }
+    return dialect::may_commit(statement);
+}
+
 }  // namespace
 
 sql::Context Conversation::context(bool truncated) const {
@@ -81,8 +105,14 @@ Cut Conversation::cut_command(Bytes payload, bool whole, ByteBuffer& out) {
             facts.may_write = false;
             return begin_or_wait();
         case command::create_db:
-        case command::drop_db: demand_primary(sql::Reason::ddl); return begin_or_wait();
+        case command::drop_db:
+            demand_primary(sql::Reason::ddl);
+            facts.commits = true;
+            return begin_or_wait();
         case command::refresh:
+            demand_primary(sql::Reason::server_local);
+            facts.commits = true;
+            return begin_or_wait();
         case command::register_slave: demand_primary(sql::Reason::server_local); return begin_or_wait();
         case command::binlog_dump:
         case command::binlog_dump_gtid:
@@ -131,8 +161,10 @@ Cut Conversation::cut_query(Bytes payload, bool whole, ByteBuffer& out) {
         scratch_.facts.text = text;
     } else {
         demand_primary(sql::Reason::unparsed);
+        scratch_.facts.commits = true;
     }
     if (too_long) {
+        scratch_.facts.commits |= wants_multi_statements_;  // a COMMIT may be in what was not read
         scratch_.facts.too_long = true;
         scratch_.facts.rerunnable = false;
         scratch_.facts.may_write = true;
@@ -301,8 +333,9 @@ void Conversation::take_classes(const sql::Classification& classes) {
                                          inner ? inner->destination : Destination::primary);
             facts.reason = inner ? inner->reason : sql::Reason::cursor;
             harmless = inner && inner->statement_count == 1 && dialect::is_harmless(inner->statements[0]);
+            facts.commits |= !inner || inner->statement_count != 1 || may_commit(inner->statements[0]);
         }
-        facts.commits |= dialect::is_commit(each.control);
+        facts.commits |= may_commit(each);
         if (!harmless) {
             facts.rerunnable = false;
             facts.may_write |= !each.same_connection;

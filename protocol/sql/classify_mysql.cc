@@ -164,7 +164,6 @@ void Classifier::dispatch() {
             assigns_read_variables_ = true;
             writing_query(Reason::opaque);
             break;
-        case Keyword::truncate: demand(Reason::write); break;
         case Keyword::load: load(); break;
         case Keyword::begin: begin_transaction(); break;
         case Keyword::start: start(); break;
@@ -203,6 +202,7 @@ void Classifier::dispatch() {
         case Keyword::optimize:
         case Keyword::repair:
         case Keyword::rename:
+        case Keyword::truncate:
         case Keyword::grant:
         case Keyword::revoke:
         case Keyword::import_: ddl(); break;

@@ -171,6 +171,37 @@ TEST_CASE(
     CHECK_FALSE(lab.conversation->may_have_committed());
 }
 
+TEST_CASE("mysql conversation: what commits the transaction that it is part of leaves its outcome unknown") {
+    const auto may_have_committed = [](const std::string& request) {
+        Lab lab;
+        lab.send(query("PREPARE c FROM 'COMMIT'"));
+        lab.receive(ok_packet(1));
+        lab.send(query("PREPARE w FROM 'UPDATE t SET a = 1'"));
+        lab.receive(ok_packet(1));
+        lab.send(query("BEGIN"));
+        lab.receive(ok_packet(1, status::autocommit | status::in_transaction));
+        lab.send(request);
+        REQUIRE(lab.conversation->units_in_flight() == 1);
+        return lab.conversation->may_have_committed();
+    };
+    for (const char* sql :
+         {"COMMIT", "CREATE TABLE u (a INT)", "ALTER TABLE t ADD b INT", "TRUNCATE t",
+          "GRANT SELECT ON t TO u", "CALL p()", "BEGIN", "START TRANSACTION READ ONLY", "LOCK TABLES t WRITE",
+          "UNLOCK TABLES", "SET autocommit = 1", "SET @@SESSION.autocommit = ON", "FLUSH TABLES",
+          "XA COMMIT 'x'", "EXECUTE c", "EXECUTE unknown", "FROBNICATE t"}) {
+        CAPTURE(sql);
+        CHECK(may_have_committed(query(sql)));
+    }
+    for (const char* sql : {"INSERT INTO t VALUES (1)", "UPDATE t SET a = f()", "SELECT a FROM t FOR UPDATE",
+                            "SELECT a FROM t", "SAVEPOINT s", "ROLLBACK", "SET @a = 1", "SET sql_mode = ''",
+                            "LOAD DATA LOCAL INFILE 'f' INTO TABLE t", "EXECUTE w"}) {
+        CAPTURE(sql);
+        CHECK_FALSE(may_have_committed(query(sql)));
+    }
+    CHECK(may_have_committed(command_of(command::create_db, "d")));
+    CHECK_FALSE(may_have_committed(command_of(command::init_db, "d")));
+}
+
 TEST_CASE("mysql conversation: an announced end is no answer") {
     Lab lab;
     lab.send(query("SELECT a FROM t"));
