@@ -10,8 +10,8 @@
 namespace holdfast::postgres {
 namespace {
 
-using dialect::is_commit;
 using dialect::is_harmless;
+using dialect::may_commit;
 using sql::Destination;
 
 /// Statement and portal names behind which the rest of a Bind may be streamed.
@@ -207,8 +207,15 @@ bool Conversation::read_names(CutScratch::Request& request, Bytes body, bool who
             if (request.statement) {
                 merge_facts(request.statement->classes, request.statement.get());
                 for (uint32_t i = 0; i < request.statement->classes.statement_count; ++i) {
-                    scratch_.facts.commits |= is_commit(request.statement->classes.statements[i].control);
+                    scratch_.facts.commits |= may_commit(request.statement->classes.statements[i]);
                 }
+            } else {
+                // A cursor made by SQL, or what nobody knows: it may do anything.
+                scratch_.facts.destination = Destination::primary;
+                scratch_.facts.reason = sql::Reason::cursor;
+                scratch_.facts.rerunnable = false;
+                scratch_.facts.may_write = true;
+                scratch_.facts.commits = true;
             }
             break;
         default: break;
@@ -234,7 +241,7 @@ void Conversation::merge_facts(const sql::Classification& classes, const Stateme
                 reason = prepared ? prepared->classes.reason : sql::Reason::cursor;
             }
         }
-        if (!statement) facts.commits |= is_commit(each.control);
+        if (!statement) facts.commits |= may_commit(each);
         if (!harmless) {
             facts.rerunnable = false;
             facts.may_write = true;
@@ -243,6 +250,7 @@ void Conversation::merge_facts(const sql::Classification& classes, const Stateme
     if (classes.truncated) {
         facts.rerunnable = false;
         facts.may_write = true;
+        if (!statement) facts.commits = true;  // a COMMIT may be in what was not read
     }
     const bool decides =
         destination == Destination::primary

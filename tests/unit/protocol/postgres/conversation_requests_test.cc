@@ -99,6 +99,14 @@ TEST_CASE("conversation: what a unit asks of routing") {
              {batch("SELECT 1 FROM t"), replica, true, false, false},
              {batch("UPDATE t SET a = 1"), primary, false, true, false},
              {batch("COMMIT"), either, false, true, true},
+             // What nobody knows may do anything.
+             {bind("", "unknown") + execute("") + sync_message(), primary, false, true, true},
+             {execute("cursor of SQL") + sync_message(), primary, false, true, true},
+             {query("FROBNICATE t"), primary, false, true, true},
+             {query("INSERT INTO t VALUES ('" + std::string(300'000, 'x') + "')"), primary, false, true,
+              true},
+             {batch("INSERT INTO t VALUES ('" + std::string(300'000, 'x') + "')"), primary, false, true,
+              false},
              {parse("r", "SELECT 1 FROM t") + parse("w", "DELETE FROM t") + sync_message(), primary, false,
               true, false},
              // A batch whose end is not there may go on with anything.
