@@ -159,6 +159,8 @@ private:
     // conversation_statements.cc
     void expect_requests(Slot slot, bool rerun);
     Expected& expect_ours(char type);
+    void forget_unnamed(Slot slot);
+    void note_names_behind();
     void undo(Expected& expected);
     void insert_missing(Slot slot, bool rerun, ByteBuffer& prefix);
     void insert_named_by(const sql::Statement& statement, Slot slot, ByteBuffer& prefix);

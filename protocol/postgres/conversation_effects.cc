@@ -163,6 +163,7 @@ void Conversation::apply_effect(const sql::Effect& effect, std::string_view tag)
             auto& entry = names_.at(effect.key);
             entry.meant = made;
             names_.set_present(entry, active_, made);
+            note_names_behind();
             break;
         }
         case EffectKind::deallocate: {
@@ -171,16 +172,19 @@ void Conversation::apply_effect(const sql::Effect& effect, std::string_view tag)
                 entry->meant = {};
                 names_.set_present(*entry, active_, {});
                 names_.forget_if_unused(effect.key);
+                note_names_behind();
             }
             break;
         }
         case EffectKind::deallocate_all:
             log().record_now(effect);
             names_.deallocate_all(active_);
+            note_names_behind();
             break;
         case EffectKind::discard_all:
             log().record_now(effect);
             names_.deallocate_all(active_);
+            note_names_behind();
             pins_ = {};
             break;
         case EffectKind::set:

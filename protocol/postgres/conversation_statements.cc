@@ -41,12 +41,7 @@ void Conversation::expect_requests(Slot slot, bool rerun) {
                 }
                 break;
             case frontend::execute: expected.statement = request.statement; break;
-            case frontend::query: {
-                auto& unnamed = names_.at({});
-                unnamed.meant = {};
-                names_.set_present(unnamed, slot, {});
-                break;
-            }
+            case frontend::query: forget_unnamed(slot); break;
             case frontend::flush: continue;
             default: break;
         }
@@ -60,6 +55,28 @@ Conversation::Expected& Conversation::expect_ours(char type) {
     expected.type = type;
     expected.swallowed = true;
     return expected;
+}
+
+/// A simple query destroys the unnamed statement.
+void Conversation::forget_unnamed(Slot slot) {
+    auto& unnamed = names_.at({});
+    unnamed.meant = {};
+    names_.set_present(unnamed, slot, {});
+}
+
+/// A statement by SQL has changed what names mean; requests behind it that have been sent on already change
+/// it after that, although they were noted before.
+void Conversation::note_names_behind() {
+    for (size_t i = 1; i < expected_.size(); ++i) {
+        Expected& expected = expected_.at(i);
+        if (expected.type == frontend::query) forget_unnamed(active_);
+        if (!expected.names_statement) continue;
+        auto& entry = names_.at(expected.name);
+        expected.previous = entry.meant;
+        expected.was_present = names_.present(entry, active_);
+        if (!expected.swallowed) entry.meant = expected.statement;  // of a Close: none
+        names_.set_present(entry, active_, expected.statement);
+    }
 }
 
 /// Takes back what a request did to the meaning of a name: the server has not carried it out.

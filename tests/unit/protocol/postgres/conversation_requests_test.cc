@@ -357,6 +357,43 @@ TEST_CASE("conversation: DEALLOCATE and DISCARD ALL forget statements of the pro
     }
 }
 
+TEST_CASE("conversation: DISCARD ALL forgets nothing of what was sent behind it") {
+    Lab lab;
+    lab.run(parse("gone", "SELECT 1 FROM t") + sync_message(), message('1') + ready());
+    const std::string made = parse("s", "DELETE FROM t") + parse("", "SELECT 1 FROM t") + sync_message();
+    lab.send(query("DISCARD ALL") + made);
+    lab.receive(complete("DISCARD ALL") + ready());
+    SUBCASE("when it is answered") {
+        lab.receive(message('1') + message('1') + ready());
+        lab.forget();
+        lab.talk.slot_lost(Slot::a);
+        lab.talk.slot_opened(Slot::a, false);
+        lab.send(use("s"));
+        CHECK(lab.prefixes == parse("s", "DELETE FROM t"));
+        CHECK(lab.facts.may_write);
+        lab.receive(message('1') + message('2') + complete("DELETE 0") + ready());
+        lab.forget();
+        lab.send(use(""));
+        CHECK(lab.prefixes == parse("", "SELECT 1 FROM t"));
+    }
+    SUBCASE("unless it fails") {
+        lab.receive(error("42P01") + ready());
+        lab.forget();
+        lab.send(use("s"));
+        CHECK(lab.prefixes.empty());
+        CHECK(lab.to_server == use("s"));
+    }
+    SUBCASE("nor what a query behind it destroys") {
+        lab.send(query("SELECT 1"));
+        lab.receive(message('1') + message('1') + ready() + answer_1);
+        lab.forget();
+        lab.talk.slot_lost(Slot::a);
+        lab.talk.slot_opened(Slot::a, false);
+        lab.send(use(""));
+        CHECK(lab.prefixes.empty());
+    }
+}
+
 TEST_CASE("conversation: copy data goes where the copying is") {
     Lab lab;
     const std::string data = message('d', "1\n") + message('d', "2\n");
