@@ -22,7 +22,7 @@ const std::string batch_answer = message('1') + message('2') + row() + complete(
 const std::string bound_answer = message('2') + row() + complete("SELECT 1") + ready();
 
 std::string use(std::string_view name) {
-    return bind("", name) + execute("") + sync_message();
+    return test::bind("", name) + execute("") + sync_message();
 }
 
 std::string long_text(size_t bytes) {
