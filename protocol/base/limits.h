@@ -58,8 +58,8 @@ inline constexpr std::chrono::milliseconds server_reset_timeout = 10s;
 inline constexpr std::chrono::milliseconds reconnect_delay = 50ms;
 /// A demoted primary's answer to what is in flight there is awaited for this long.
 inline constexpr std::chrono::milliseconds demoted_answer_timeout = 2s;
-/// When a replica could not be brought to a session's state, it leaves replicas alone for this long; twice as long
-/// each further time in a row, up to 16 times.
+/// When a replica could not be brought to a session's state, it leaves replicas alone for this long; twice as
+/// long each further time in a row, up to 16 times.
 inline constexpr std::chrono::milliseconds replica_unusable_for = 1s;
 /// A session's replica is chosen anew after this, so that load follows servers that came back.
 inline constexpr std::chrono::milliseconds replica_choice_lifetime = 30s;

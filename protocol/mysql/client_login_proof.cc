@@ -26,8 +26,8 @@ Step ClientLogin::State::on_secret(std::optional<dialect::StoredRole> role, Byte
     const std::string wanted = wire_plugin();
     const std::string_view used = request.plugin.empty() ? plugin::native : std::string_view(request.plugin);
     const bool can_switch = (request.capabilities & capability::plugin_auth) != 0;
-    // A COM_CHANGE_USER comes with a proof for an earlier salt. Which one depends on the client, and some know no
-    // other one even when they are given it.
+    // A COM_CHANGE_USER comes with a proof for an earlier salt. Which one depends on the client, and some
+    // know no other one even when they are given it.
     const bool is_proven = is_change_user && wanted == plugin::native && is_proof_for_earlier_salt();
     if (used != wanted || wanted == plugin::ed25519 || wanted == plugin::clear ||
         (is_change_user && can_switch && !is_proven)) {
@@ -57,8 +57,9 @@ void ClientLogin::State::adopt(std::optional<dialect::StoredRole> role) {
 }
 
 /// The plugin whose answer is waited for. One that the proxy can't check goes on like the default one, and
-/// fails at the end. A signature teaches nothing that servers could be given: the client of an ed25519 account
-/// whose password is not configured is asked for the password itself, in caching_sha2_password's safe ways.
+/// fails at the end. A signature teaches nothing that servers could be given: the client of an ed25519
+/// account whose password is not configured is asked for the password itself, in caching_sha2_password's safe
+/// ways.
 std::string ClientLogin::State::wire_plugin() const {
     if (plugin == plugin::ed25519) return std::string(is_configured ? plugin::ed25519 : plugin::caching_sha2);
     if (plugin == plugin::caching_sha2 || plugin == plugin::clear) return plugin;
@@ -106,7 +107,8 @@ bool ClientLogin::State::is_proof_for_earlier_salt() {
     const auto stored = is_configured ? std::optional(sha1(sha1(as_bytes(known_password.reveal()))))
                                       : parse_native_stored(account.stored.reveal());
     const Bytes proof = as_bytes(request.proof.reveal());
-    if (!stored || proof.empty()) return proof.empty() && is_known && account.stored.empty() && !is_configured;
+    if (!stored || proof.empty())
+        return proof.empty() && is_known && account.stored.empty() && !is_configured;
     if (check_native(proof, salt, *stored)) return true;
     if (!check_native(proof, greeting_salt, *stored)) return false;
     salt.assign(greeting_salt.begin(), greeting_salt.end());

@@ -55,8 +55,8 @@ private:
     uint8_t answered_ = 0;
 };
 
-/// Numbers the packets of a payload of 16 MiB and more as the uncompressed protocol wants them. In frames nobody
-/// looks at those numbers, and libmariadb takes some of them from its count of frames.
+/// Numbers the packets of a payload of 16 MiB and more as the uncompressed protocol wants them. In frames
+/// nobody looks at those numbers, and libmariadb takes some of them from its count of frames.
 class PacketRenumberer {
 public:
     /// `plain` goes on where the last call's ended.

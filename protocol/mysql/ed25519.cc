@@ -96,7 +96,8 @@ bool check_ed25519(Bytes signature, Bytes nonce, std::string_view stored) {
         size != public_key.size()) {
         return false;
     }
-    return crypto_sign_verify_detached(uchars(signature), uchars(nonce), nonce.size(), public_key.data()) == 0;
+    return crypto_sign_verify_detached(uchars(signature), uchars(nonce), nonce.size(), public_key.data()) ==
+           0;
 }
 
 }  // namespace holdfast::mysql

@@ -25,7 +25,8 @@ using Kind = dialect::ServerRefusal::Kind;
 namespace {
 
 constexpr std::string_view no_signature =
-    "an ed25519 signature, which takes the plain password: let the client log in by TLS, or give the password in "
+    "an ed25519 signature, which takes the plain password: let the client log in by TLS, or give the "
+    "password in "
     "a [[user]] of the configuration";
 
 constexpr uint8_t sha2_fast_ok = 3;
@@ -317,8 +318,8 @@ Step ServerLogin::State::sign(Bytes nonce, ByteBuffer& out) {
     } else if (has_failed_ed25519) {
         return lack(no_signature);
     } else {
-        // The account may be one of several plugins (IDENTIFIED VIA ed25519 OR …): the server asks for the next
-        // one when the first has failed.
+        // The account may be one of several plugins (IDENTIFIED VIA ed25519 OR …): the server asks for the
+        // next one when the first has failed.
         has_failed_ed25519 = true;
         lacking = no_signature;
     }

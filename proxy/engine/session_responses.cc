@@ -99,8 +99,8 @@ bool Session::act_on(Slot slot, const Scan& scan) {
                 // It may lack what the session's state speaks of (a database, a table) for a moment: the
                 // primary has it.
                 constexpr unsigned doublings_max = 4;
-                replica_unusable_until_ =
-                    now() + limits::replica_unusable_for * (1u << std::min(replica_failures_++, doublings_max));
+                replica_unusable_until_ = now() + limits::replica_unusable_for *
+                                                      (1u << std::min(replica_failures_++, doublings_max));
             } else {
                 conversation_->forget_unsynchronisable();
                 lost_state_ = "a setting that the server \"" + cluster_.server(from.server()).name +

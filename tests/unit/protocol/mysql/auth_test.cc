@@ -1,9 +1,10 @@
 #include "protocol/mysql/auth.h"
-#include "protocol/mysql/ed25519.h"
 
 #include <string>
 
 #include <doctest/doctest.h>
+
+#include "protocol/mysql/ed25519.h"
 
 using namespace holdfast;
 using namespace holdfast::mysql;

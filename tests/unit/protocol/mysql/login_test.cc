@@ -394,7 +394,8 @@ struct Greeted {
     ByteBuffer sent;
     explicit Greeted(const std::string& version = mariadb_version, int tls = 0)
         : Greeted(options(tls), version) {}
-    explicit Greeted(const dialect::ServerHandshakeOptions& made, const std::string& version = mariadb_version)
+    explicit Greeted(const dialect::ServerHandshakeOptions& made,
+                     const std::string& version = mariadb_version)
         : login(identity_of(), made) {
         Setup setup;
         setup.version = version;

@@ -328,7 +328,7 @@ TEST_CASE("conversation: a Parse that fails prepares nothing") {
     lab.run(parse("s", "SELEKT") + sync_message(), error("42601") + ready());
     lab.send(use("s"), Slot::b);
     CHECK(lab.prefixes.empty());
-    CHECK(lab.facts.destination == Destination::transaction);  // nobody knows what it would do
+    CHECK(lab.facts.destination == Destination::primary);  // nobody knows what it would do
 }
 
 TEST_CASE("conversation: the unnamed statement is there on the other server too") {
