@@ -56,6 +56,8 @@ inline constexpr std::chrono::milliseconds server_login_timeout = 10s;
 inline constexpr std::chrono::milliseconds server_reset_timeout = 10s;
 /// After a failed connection attempt a session tries again, if no news of the servers came before.
 inline constexpr std::chrono::milliseconds reconnect_delay = 50ms;
+/// A cluster that was taken away is kept for this long after its last session, for what still refers to it.
+inline constexpr std::chrono::milliseconds removed_cluster_grace = 30s;
 /// A demoted primary's answer to what is in flight there is awaited for this long.
 inline constexpr std::chrono::milliseconds demoted_answer_timeout = 2s;
 /// When a replica could not be brought to a session's state, it leaves replicas alone for this long; twice as
