@@ -73,20 +73,12 @@ my_start() {
     wait_for 30 "$name to accept connections (log: $HOME_DIR/$name/log)" my_sql "$name" 'SELECT 1'
 }
 
-my_stop() {
-    local pid
-    pid=$(process_of "$1") || true
-    [ -n "$pid" ] || return 0
-    kill -TERM "$pid"
-    local deadline=$((SECONDS + 30))
-    while is_running "$1"; do
-        [ $SECONDS -ge $deadline ] && kill -KILL "$pid"
-        sleep 0.05
-    done
-}
+my_stop() { stop_process "$1" TERM 30; }
 
 my_kill9() {
-    kill -KILL "$(process_of "$1")"
+    local pid
+    pid=$(process_of "$1") || die "$1 is not running"
+    kill -KILL "$pid"
     wait_for 10 "$1 to die" has_ended "$1"
 }
 
