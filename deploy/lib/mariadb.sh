@@ -86,13 +86,15 @@ my_kill9() {
 my_script() { my_client "$1"; }
 
 # Accounts are the same on every server and not written to the binary log. The service account reads the state of
-# replication and the stored secrets, with which Holdfast checks the passwords of applications. It can't change anything.
+# replication, the stored secrets, with which Holdfast checks the passwords of applications, and what stored functions
+# do. It can't change anything.
 my_make_accounts() {
     my_script "$1" <<END
 SET sql_log_bin = 0;
 CREATE USER holdfast@'%' IDENTIFIED BY '$(recall service.password)';
-GRANT REPLICA MONITOR, BINLOG MONITOR, SLAVE MONITOR ON *.* TO holdfast@'%';
-GRANT SELECT ON mysql.* TO holdfast@'%';
+GRANT SLAVE MONITOR ON *.* TO holdfast@'%';
+GRANT SELECT ON mysql.global_priv TO holdfast@'%';
+GRANT SELECT ON mysql.proc TO holdfast@'%';
 CREATE USER replication@'%' IDENTIFIED BY '$(recall replication.password)';
 GRANT REPLICATION SLAVE ON *.* TO replication@'%';
 CREATE USER app@'%' IDENTIFIED BY '$(recall app.password)';
