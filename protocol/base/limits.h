@@ -114,8 +114,8 @@ static_assert(mysql_connect_attributes_bytes_max < mysql_login_packet_bytes_max)
 static_assert(mysql_login_packet_bytes_max < login_buffered_bytes_max);
 /// caching_sha2_password's own limit for passwords (MAX_PLAINTEXT_LENGTH).
 inline constexpr size_t mysql_password_bytes_max = 256;
-/// Passwords proven by caching_sha2_password whose digests are remembered.
-inline constexpr size_t sha2_digests_kept_max = 10'000;
+/// Passwords proven by caching_sha2_password that are remembered.
+inline constexpr size_t sha2_passwords_kept_max = 10'000;
 /// One call of the decompressor makes no more than this and one frame.
 inline constexpr size_t decompressed_at_once_bytes_max = 1'048'576;
 

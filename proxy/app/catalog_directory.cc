@@ -117,15 +117,17 @@ const dialect::ClassifierSources& CatalogDirectory::sources(const std::string& d
 }
 
 void CatalogDirectory::refresh(Functions& functions) {
-    const auto on_done = [&functions](const Result<std::shared_ptr<const health::FunctionList>>& answer) {
+    const auto on_done = [this,
+                          &functions](const Result<std::shared_ptr<const health::FunctionList>>& answer) {
+        // Counted from the answer: a little earlier it would still be fresh, and be given again.
+        functions.timer = loop_.after(health::PostgresDirectory::functions_fresh,
+                                      [this, &functions] { refresh(functions); });
         if (!answer || functions.list == *answer) return;
         functions.list = *answer;
         ++functions.sources.functions_version;
     };
     if (postgres_) postgres_->find_functions(functions.database, on_done);
     if (mysql_) mysql_->find_functions(functions.database, on_done);
-    functions.timer =
-        loop_.after(health::PostgresDirectory::functions_fresh, [this, &functions] { refresh(functions); });
 }
 
 }  // namespace holdfast::app
