@@ -44,17 +44,14 @@ void Conversation::append_closes(Slot slot, ByteBuffer& prefix) {
 /// Appends a request that names a prepared statement, with the connection's own id of it.
 void Conversation::append_request(Bytes request, const Unit& unit, Slot slot, ByteBuffer& out) {
     Prepared* prepared = find_prepared(unit.statement_id);
-    if (!prepared || !is_present(*prepared, slot)) {
-        // The server says that it does not know it; the client's own id may be that of another one there.
-        const size_t at = out.size();
-        append(out, request);
-        store_le32(out.data() + at + packet_header_bytes + 1, 0);
-        return;
-    }
-    if (unit.command == command::stmt_execute) return append_execute(request, *prepared, slot, out);
+    const bool is_there = prepared && is_present(*prepared, slot);
+    if (is_there && unit.command == command::stmt_execute)
+        return append_execute(request, *prepared, slot, out);
     const size_t at = out.size();
     append(out, request);
-    store_le32(out.data() + at + packet_header_bytes + 1, prepared->server_id[index(slot)]);
+    // Servers number statements from 1: of 0 they say that they don't know it. The client's own number might
+    // be that of another statement there.
+    store_le32(out.data() + at + packet_header_bytes + 1, is_there ? prepared->server_id[index(slot)] : 0);
 }
 
 /// COM_STMT_EXECUTE tells the parameters' types only when they have changed: another connection has to be
