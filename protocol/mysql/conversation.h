@@ -180,7 +180,9 @@ private:
 
     // conversation_synchronising.cc
     bool ask_for_statement(Slot slot, uint32_t statement_id, ByteBuffer& out);
-    bool ask_for_state(Slot slot, uint32_t statement_id, ByteBuffer& out);
+    bool is_asked_for(Slot slot, uint32_t statement_id);
+    void ask_for_state(Slot slot, ByteBuffer& out);
+    bool sync_begun(Slot slot);
     void ask(SlotState& state, Sync sync, uint8_t command, std::string_view text, ByteBuffer& out);
     void take_sync(Slot slot, PacketRole role, Bytes payload, bool is_whole, dialect::Scan& scan);
 

@@ -26,14 +26,40 @@ bool Conversation::synchronise(Slot slot, ByteBuffer& out) {
         state.sync_failed = false;
         return ask_for_statement(slot, scratch_.statement_id, out);
     }
-    return ask_for_state(slot, scratch_.statement_id, out);
+    ask_for_state(slot, out);
+    ask_for_statement(slot, scratch_.statement_id, out);
+    return sync_begun(slot);
+}
+
+/// Whether something was asked for that brings the connection to the session's state.
+bool Conversation::sync_begun(Slot slot) {
+    SlotState& state = slots_[index(slot)];
+    const uint64_t version = log_ ? log_->version() : 0;
+    state.sync_failed = false;
+    state.sync_failed_at = 0;
+    if (state.syncs.empty()) {
+        state.synced = version;
+        return false;
+    }
+    state.sync_target = version;
+    return true;
+}
+
+bool Conversation::is_asked_for(Slot slot, uint32_t statement_id) {
+    auto& syncs = slots_[index(slot)].syncs;
+    for (size_t i = 0; i < syncs.size(); ++i) {
+        if (syncs.at(i).kind == Sync::Kind::prepare && syncs.at(i).statement_id == statement_id) return true;
+    }
+    return false;
 }
 
 /// Has a statement of the client's prepared where that is yet to be done; false: nothing is to be done.
 bool Conversation::ask_for_statement(Slot slot, uint32_t statement_id, ByteBuffer& out) {
     const Prepared* prepared = statement_id != 0 ? find_prepared(statement_id) : nullptr;
-    if (!prepared || is_present(*prepared, slot) || prepared->statement->too_long || !prepared->error.empty())
+    if (!prepared || is_present(*prepared, slot) || prepared->statement->too_long ||
+        !prepared->error.empty() || is_asked_for(slot, statement_id)) {
         return false;
+    }
     Sync sync;
     sync.kind = Sync::Kind::prepare;
     sync.statement_id = statement_id;
@@ -43,9 +69,12 @@ bool Conversation::ask_for_statement(Slot slot, uint32_t statement_id, ByteBuffe
 
 bool Conversation::synchronise_for_rerun(Slot slot, ByteBuffer& out) {
     if (synchronising(slot)) return false;
-    const uint32_t statement_id =
-        units_.empty() || units_.front().command == command::stmt_prepare ? 0 : units_.front().statement_id;
-    return ask_for_state(slot, statement_id, out);
+    ask_for_state(slot, out);
+    for (size_t i = 0; i < units_.size(); ++i) {
+        const Unit& unit = units_.at(i);
+        if (unit.command != command::stmt_prepare) ask_for_statement(slot, unit.statement_id, out);
+    }
+    return sync_begun(slot);
 }
 
 /// Appends a command of the proxy's own, and notes that its answer is to come.
@@ -56,7 +85,7 @@ void Conversation::ask(SlotState& state, Sync sync, uint8_t command, std::string
     state.syncs.push(std::move(sync));
 }
 
-bool Conversation::ask_for_state(Slot slot, uint32_t statement_id, ByteBuffer& out) {
+void Conversation::ask_for_state(Slot slot, ByteBuffer& out) {
     SlotState& state = slots_[index(slot)];
     const Sync own;
     if (state.needs_reset) {
@@ -118,15 +147,6 @@ bool Conversation::ask_for_state(Slot slot, uint32_t statement_id, ByteBuffer& o
         sync.kind = Sync::Kind::variables;
         ask(state, std::move(sync), command::query, user_variables_query, out);
     }
-    ask_for_statement(slot, statement_id, out);
-    state.sync_failed = false;
-    state.sync_failed_at = 0;
-    if (state.syncs.empty()) {
-        state.synced = version;
-        return false;
-    }
-    state.sync_target = version;
-    return true;
 }
 
 /// The answer to a command of the proxy's own.

@@ -50,3 +50,22 @@ TEST_CASE("mysql statements: a connection that lacks one is never given the id o
     // No server gives the id 0.
     CHECK(lab.send(execute(1, true)) == execute(0, true));
 }
+
+TEST_CASE("mysql statements: those of all units in flight are prepared before the units run again") {
+    Lab lab;
+    for (const char* sql : {"SELECT a FROM t WHERE a=?", "SELECT b FROM t WHERE a=?"})
+        prepare_on(lab, sql, sql[7] == 'a' ? 1 : 2, Slot::b);
+    lab.send(execute(1, true), Slot::b);
+    lab.send(execute(2, true), Slot::b);
+    lab.send(execute(1, true), Slot::b);
+    REQUIRE(lab.conversation->rerunnable());
+    lab.conversation->slot_lost(Slot::b);
+    ByteBuffer out;
+    REQUIRE(lab.conversation->synchronise_for_rerun(Slot::a, out));
+    CHECK(as_text(out) == prepare("SELECT a FROM t WHERE a=?") + prepare("SELECT b FROM t WHERE a=?"));
+    lab.receive(prepared_answer(8) + prepared_answer(9));
+    out.clear();
+    CHECK_FALSE(lab.conversation->rerun_unit(
+        Slot::a, as_bytes(execute(1, true) + execute(2, true) + execute(1, true)), out));
+    CHECK(as_text(out) == execute(8, true) + execute(9, true) + execute(8, true));
+}
