@@ -220,6 +220,14 @@ private:
     void append_closes(Slot slot, ByteBuffer& prefix);
     void append_request(Bytes request, const Unit& unit, Slot slot, ByteBuffer& out);
     void append_execute(Bytes request, Prepared& prepared, Slot slot, ByteBuffer& out);
+    struct TypesExtent {
+        size_t flag_at = 0;  // from the beginning of the packet
+        std::byte flag{};
+        size_t begin = 0;
+        size_t size = 0;
+    };
+    static TypesExtent types_extent(uint8_t command, const Prepared& prepared);
+    static bool note_types(Bytes request, const TypesExtent& extent, Prepared& prepared, Slot slot);
 
     // conversation_responses.cc
     struct Packet;

@@ -265,6 +265,13 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
                 : Deferred{1243, "HY000", "the statement could not be prepared again"};
         return answer_here(out, why.number, why.sqlstate, why.message);
     }
+    const bool executes = command == command::stmt_execute || command == command::stmt_bulk_execute;
+    if (executes && !whole) {
+        // Of a long one all is needed to the types of its parameters.
+        const TypesExtent types = types_extent(command, *prepared);
+        if (packet_header_bytes + payload.size() < types.begin + types.size && scratch_.stream_left > 0)
+            return {};
+    }
     scratch_.statement_id = id;
     scratch_.statement = prepared->statement;
     take_classes(prepared->statement->classes);

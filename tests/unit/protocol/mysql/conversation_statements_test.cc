@@ -69,3 +69,65 @@ TEST_CASE("mysql statements: those of all units in flight are prepared before th
         Slot::a, as_bytes(execute(1, true) + execute(2, true) + execute(1, true)), out));
     CHECK(as_text(out) == execute(8, true) + execute(9, true) + execute(8, true));
 }
+
+TEST_CASE("mysql statements: a long execution gets the types told on a new connection too") {
+    Lab lab;
+    prepare_on(lab, "INSERT INTO t VALUES (?)", 3);
+    lab.send(execute(1, true));
+    lab.receive(ok_packet(1));
+    replace_primary(lab);
+
+    const std::string value(limits::statement_retained_bytes_max, 'x');
+    const auto long_execute = [&](uint32_t id, std::string_view types) {
+        return command_of(command::stmt_execute, id_bytes(id) + std::string(1, '\0') + id_bytes(1) +
+                                                     std::string(1, '\0') + std::string(types) + value);
+    };
+    const std::string request = long_execute(1, std::string_view("\0", 1));
+    bring(lab, std::string_view(request).substr(0, 100), 4);
+    // A part that ends before the types would begin is not enough.
+    lab.send(std::string_view(request).substr(0, 15));
+    CHECK(lab.kind == CutKind::more);
+    const std::string sent = lab.send(std::string_view(request).substr(0, 100));
+    CHECK(sent == long_execute(4, std::string_view("\x01\x08\x00", 3)).substr(0, 102));
+}
+
+TEST_CASE("mysql statements: values whose types a connection can't be told are not sent to it") {
+    Lab lab;
+    prepare_on(lab, "INSERT INTO t VALUES (?)", 3);
+    SUBCASE("they were never told") {
+        CHECK(lab.send(execute(1, false)) == execute(0, false));
+    }
+    SUBCASE("there is no room for them in the packet") {
+        lab.send(execute(1, true));
+        lab.receive(ok_packet(1));
+        replace_primary(lab);
+        std::string request = packet(0, std::string(1, '\x17') + id_bytes(1) + std::string(1, '\0') +
+                                            id_bytes(1) + std::string(2, '\0') +
+                                            std::string(packet_payload_bytes_max, 'x'));
+        request.resize(1'000);
+        bring(lab, request, 4);
+        const std::string sent = lab.send(request);
+        CHECK(sent.substr(5, 4) == id_bytes(0));
+        CHECK(sent.size() == request.size());
+    }
+}
+
+TEST_CASE("mysql statements: a bulk execution gets the types told on a new connection") {
+    const auto bulk = [](uint32_t id, bool tells_types) {
+        return command_of(command::stmt_bulk_execute,
+                          id_bytes(id) + (tells_types ? std::string("\x80\x00\x08\x00", 4) : std::string(2, '\0')) +
+                              std::string("\x00\x2a\x00\x00\x00\x00\x00\x00\x00", 9));
+    };
+    Lab lab;
+    prepare_on(lab, "INSERT INTO t VALUES (?)", 3);
+    CHECK(lab.send(bulk(1, true)) == bulk(3, true));
+    lab.receive(ok_packet(1));
+    CHECK(lab.send(bulk(1, false)) == bulk(3, false));
+    lab.receive(ok_packet(1));
+    replace_primary(lab);
+    bring(lab, bulk(1, false), 4);
+    CHECK(lab.send(bulk(1, false)) == bulk(4, true));
+    // They hold for single executions too.
+    lab.receive(ok_packet(1));
+    CHECK(lab.send(execute(1, false)) == execute(4, false));
+}
