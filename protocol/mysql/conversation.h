@@ -130,6 +130,7 @@ private:
         bool owes_eof = false;      // behind the column definitions, to a client without DEPRECATE_EOF
         uint32_t statement_id = 0;  // the client's, of prepared statements
         StatementRef statement;
+        std::unique_ptr<std::string> names_last;  // an execution of "the last one prepared", until it has an id
     };
     /// A command of the proxy's own that brings a connection to the session's state.
     struct Sync {
@@ -302,7 +303,7 @@ private:
     size_t stream_left_ = 0;        // of a long request whose head was accepted
     uint64_t last_insert_id_ = 0;
     uint32_t last_statement_id_ = 0;  // given to the client
-    uint32_t last_prepared_ = 0;      // answered without an error
+    uint32_t last_prepared_ = 0;      // 0: the last one was answered with an error
     dialect::Pins pins_;
     dialect::KillRequest kill_;
     std::unique_ptr<std::unordered_map<uint32_t, Prepared>> prepared_;

@@ -237,7 +237,15 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
         return answer_here(out, 1835, "HY000", "Malformed communication packet");
     uint32_t id = load_le32(payload.data() + 1);
     if (id == last_prepared_id) {
-        if (!units_.empty() && units_.back().command == command::stmt_prepare) {
+        bool is_preparing = false;
+        for (size_t i = 0; i < units_.size(); ++i)
+            is_preparing = is_preparing || units_.at(i).command == command::stmt_prepare;
+        if (is_preparing) {
+            const bool can_follow =
+                command == command::stmt_execute && units_.back().command == command::stmt_prepare && whole &&
+                payload.size() >= execute_head_bytes && payload[statement_head_bytes] == std::byte{0} &&
+                payload.size() <= limits::mysql_pipelined_execution_bytes_max;
+            if (!can_follow) return {CutKind::wait};
             scratch_.is_last_prepared = true;
             scratch_.statement = units_.back().statement;
             take_classes(scratch_.statement->classes);

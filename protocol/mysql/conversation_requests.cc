@@ -184,6 +184,7 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
     unit.needs_primary = facts.destination == Destination::primary;
     unit.statement_id = scratch_.statement_id;
     unit.statement = scratch_.statement;
+    if (scratch_.is_last_prepared) unit.names_last = std::make_unique<std::string>(as_text(in));
     if (command == command::stmt_prepare) unit.statement_id = ++last_statement_id_;
     if (command == command::binlog_dump || command == command::binlog_dump_gtid ||
         command == command::register_slave)

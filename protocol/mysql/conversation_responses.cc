@@ -255,6 +255,7 @@ void Conversation::finish_unit(Slot slot) {
                            [](const sql::Statement& each) { return !each.effects.empty(); })) {
         pins_.settings = true;  // how far it came can't be told
     }
+    if (unit.had_error && unit.command == command::stmt_prepare) last_prepared_ = 0;
     if (transaction_ == Transaction::idle) state.has_next_transaction = false;
     if (log_) {
         const bool changed = state.synced != log_->version();

@@ -30,6 +30,13 @@ void Conversation::note_prepared(Slot slot, const Unit& unit) {
     prepared.server_id[index(slot)] = unit.reply.statement_id();
     prepared.generation[index(slot)] = slots_[index(slot)].generation;
     last_prepared_ = unit.statement_id;
+    if (units_.size() > 1 && units_.at(1).names_last) {
+        Unit& execution = units_.at(1);
+        const auto request = std::move(execution.names_last);
+        execution.statement_id = unit.statement_id;
+        if (prepared.parameters > 0)
+            note_types(as_bytes(*request), types_extent(execution.command, prepared), prepared, slot);
+    }
 }
 
 void Conversation::forget_statements() {

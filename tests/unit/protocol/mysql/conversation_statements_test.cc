@@ -131,3 +131,67 @@ TEST_CASE("mysql statements: a bulk execution gets the types told on a new conne
     lab.receive(ok_packet(1));
     CHECK(lab.send(execute(1, false)) == execute(4, false));
 }
+
+TEST_CASE("mysql statements: the last one prepared is not an older one") {
+    Lab lab;
+    prepare_on(lab, "DELETE FROM t WHERE a=?", 3);
+    const std::string last = execute(0xffffffff, true);
+    SUBCASE("when it could not be prepared") {
+        lab.send(prepare("SELEC 1"));
+        lab.receive(err_packet(1, 1064, "You have an error in your SQL syntax", "42000"));
+        lab.send(last);
+        CHECK(lab.kind == CutKind::answer);
+        CHECK(lab.answer.find("Unknown prepared statement handler") != std::string::npos);
+    }
+    SUBCASE("when its server was lost") {
+        lab.send(prepare("SELECT a FROM t"));
+        lab.conversation->slot_lost(Slot::a);
+        ByteBuffer out;
+        lab.conversation->fail_unit({dialect::Failure::result_broken_off, "gone", {}, {}, {}}, out);
+        lab.send(last);
+        CHECK(lab.kind == CutKind::answer);
+    }
+    SUBCASE("when it was refused") {
+        ByteBuffer out;
+        lab.conversation->cut(as_bytes(prepare("SELECT a FROM t")), false, out);
+        lab.conversation->refuse_unit(as_bytes(prepare("SELECT a FROM t")),
+                                      {dialect::Failure::no_primary, "no primary", {}, {}, {}}, out);
+        lab.send(last);
+        CHECK(lab.kind == CutKind::answer);
+    }
+    SUBCASE("when its answer was that a transaction is lost") {
+        lab.conversation->lose_transaction({dialect::Failure::transaction_lost, "gone", {}, {}, {}});
+        lab.send(prepare("SELECT a FROM t"));
+        REQUIRE(lab.kind == CutKind::answer);
+        lab.send(last);
+        CHECK(lab.kind == CutKind::answer);
+    }
+    SUBCASE("when another command is between") {
+        lab.send(prepare("INSERT INTO t VALUES (?)"));
+        lab.send(query("INSERT INTO t VALUES (1)"));
+        lab.send(last);
+        CHECK(lab.kind == CutKind::wait);
+    }
+    SUBCASE("and its long data has no answer") {
+        lab.send(prepare("INSERT INTO t VALUES (?)"));
+        lab.send(long_data(0xffffffff, "data"));
+        CHECK(lab.kind == CutKind::wait);
+        lab.receive(prepared_answer(4));
+        CHECK(lab.send(long_data(0xffffffff, "data")) == long_data(4, "data"));
+        CHECK(lab.conversation->units_in_flight() == 0);
+    }
+}
+
+TEST_CASE("mysql statements: an execution behind its own preparation teaches the types") {
+    Lab lab;
+    lab.send(prepare("INSERT INTO t VALUES (?)"));
+    CHECK(lab.send(execute(0xffffffff, true)) == execute(0xffffffff, true));
+    CHECK(lab.conversation->units_in_flight() == 2);
+    lab.receive(prepared_answer(3) + ok_packet(1));
+    CHECK(lab.conversation->units_in_flight() == 0);
+    CHECK(lab.send(execute(1, false)) == execute(3, false));
+    lab.receive(ok_packet(1));
+    replace_primary(lab);
+    bring(lab, execute(1, false), 4);
+    CHECK(lab.send(execute(1, false)) == execute(4, true));
+}
