@@ -227,6 +227,11 @@ void Conversation::take_ok(Slot slot, Unit& unit, const OkPacket& ok) {
             ++pins_.held_cursors;
         }
     }
+    // At its end the server closes it.
+    if (prepared && unit.command == command::stmt_fetch && (ok.status & status::last_row_sent) != 0 &&
+        std::exchange(prepared->has_cursor, false) && pins_.held_cursors > 0) {
+        --pins_.held_cursors;
+    }
     if (!unit.is_call) statement_done(slot, unit);
     if (!ok.session_state.empty()) take_session_state(slot, unit, ok);
     if (!opaque_.empty()) {

@@ -195,3 +195,17 @@ TEST_CASE("mysql statements: an execution behind its own preparation teaches the
     bring(lab, execute(1, false), 4);
     CHECK(lab.send(execute(1, false)) == execute(4, true));
 }
+
+TEST_CASE("mysql statements: a cursor that was read to its end is held no longer") {
+    Lab lab;
+    prepare_on(lab, "SELECT a FROM t WHERE a=?", 3);
+    std::string open = execute(1, true);
+    open[9] = 1;  // CURSOR_TYPE_READ_ONLY
+    lab.send(open);
+    lab.receive(packet(1, "\x01") + column(2) +
+                ok_packet(3, status::autocommit | status::cursor_exists, reply::eof));
+    CHECK(lab.conversation->pins().held_cursors == 1);
+    lab.send(command_of(command::stmt_fetch, id_bytes(1) + id_bytes(10)));
+    lab.receive(ok_packet(1, status::autocommit | status::cursor_exists | status::last_row_sent, reply::eof));
+    CHECK(lab.conversation->pins().held_cursors == 0);
+}
