@@ -130,7 +130,8 @@ private:
         bool owes_eof = false;      // behind the column definitions, to a client without DEPRECATE_EOF
         uint32_t statement_id = 0;  // the client's, of prepared statements
         StatementRef statement;
-        std::unique_ptr<std::string> names_last;  // an execution of "the last one prepared", until it has an id
+        std::unique_ptr<std::string>
+            names_last;  // an execution of "the last one prepared", until it has an id
     };
     /// A command of the proxy's own that brings a connection to the session's state.
     struct Sync {
@@ -218,6 +219,8 @@ private:
     bool is_present(const Prepared& prepared, Slot slot) const;
     void note_prepared(Slot slot, const Unit& unit);
     void forget_statements();
+    void forget_long_data(Prepared& prepared);
+    void drop_long_data(Prepared& prepared);
     void append_closes(Slot slot, ByteBuffer& prefix);
     void append_request(Bytes request, const Unit& unit, Slot slot, ByteBuffer& out);
     void append_execute(Bytes request, Prepared& prepared, Slot slot, ByteBuffer& out);

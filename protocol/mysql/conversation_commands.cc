@@ -5,6 +5,7 @@
 #include "protocol/base/limits.h"
 #include "protocol/dialect/rerun.h"
 #include "protocol/mysql/conversation.h"
+#include "protocol/mysql/errors.h"
 
 namespace holdfast::mysql {
 namespace {
@@ -74,8 +75,16 @@ Cut Conversation::cut_command(Bytes payload, bool whole, ByteBuffer& out) {
         if (!units_.empty()) return {CutKind::wait};
         return {CutKind::log_in, scratch_.size};
     }
+    if (lost_ && command == command::stmt_send_long_data) {
+        // Its transaction's connection is gone, and nobody answers it.
+        if (payload.size() < statement_head_bytes) return whole ? drop_request() : Cut{};
+        const uint32_t id = load_le32(payload.data() + 1);
+        if (Prepared* prepared = find_prepared(id == last_prepared_id ? last_prepared_ : id))
+            prepared->lost_long_data = true;
+        return drop_request();
+    }
     if (lost_ && command != command::ping && command != command::query &&
-        command != command::reset_connection && command != command::stmt_send_long_data) {
+        command != command::reset_connection) {
         return answer_lost(out);
     }
     if (command == command::query) return cut_query(payload, whole, out);
@@ -220,7 +229,7 @@ Cut Conversation::cut_close(Bytes payload, bool whole) {
         if (is_present(*prepared, slot))
             slots_[index(slot)].closes.push_back(prepared->server_id[index(slot)]);
     }
-    if (prepared->has_long_data && pins_.long_data > 0) --pins_.long_data;
+    forget_long_data(*prepared);
     if (prepared->has_cursor && pins_.held_cursors > 0) --pins_.held_cursors;
     prepared_->erase(id);
     return drop_request();
@@ -265,6 +274,7 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
     }
     if (!prepared->error.empty()) {
         // It could not be prepared again on the connection that it needs.
+        if (command == command::stmt_send_long_data) return drop_request();  // its execution is told
         if (!units_.empty()) return {CutKind::wait};
         const std::string told = std::exchange(prepared->error, {});
         const auto err = parse_err(as_bytes(told));
@@ -285,6 +295,14 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
     take_classes(prepared->statement->classes);
     facts.text = prepared->statement->text();
     const bool is_partial = !whole;
+    const bool is_elsewhere =
+        prepared->has_long_data && prepared->long_data_slot != active_ && transaction_ != Transaction::idle;
+    if (executes && (prepared->lost_long_data || is_elsewhere)) {
+        if (!units_.empty()) return {CutKind::wait};
+        drop_long_data(*prepared);
+        return answer_here(out, error::state_lost, "HY000",
+                           "parameters sent in pieces were lost: the statement was not run");
+    }
     switch (command) {
         case command::stmt_execute:
             if (payload.size() < execute_head_bytes)
@@ -312,6 +330,7 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
         case command::stmt_reset:
             if (!prepared->has_cursor && !prepared->has_long_data) {
                 if (!units_.empty()) return {CutKind::wait};
+                forget_long_data(*prepared);
                 return answer_ok(out);
             }
             demand_primary(sql::Reason::session_state);

@@ -51,7 +51,10 @@ void Conversation::fail_unit(const dialect::FailureText& text, ByteBuffer& out) 
 size_t Conversation::refuse_unit(Bytes, const dialect::FailureText& text, ByteBuffer& out) {
     begin_stream(true);
     if (scratch_.command == command::stmt_prepare) last_prepared_ = 0;
-    if (!scratch_.is_answered) return scratch_.size;
+    if (!scratch_.is_answered) {
+        if (Prepared* prepared = find_prepared(scratch_.statement_id)) prepared->lost_long_data = true;
+        return scratch_.size;
+    }
     if (stream_under_way()) {
         deferred_ = std::make_unique<Deferred>(describe(text));
     } else {

@@ -163,8 +163,13 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
     SlotState& state = slots_[index(slot)];
     if (!scratch_.is_answered) {
         Prepared* prepared = find_prepared(scratch_.statement_id);
+        if (prepared->has_long_data && prepared->long_data_slot != slot) {
+            drop_long_data(*prepared);
+            prepared->lost_long_data = true;
+        }
         if (!prepared->has_long_data) ++pins_.long_data;
         prepared->has_long_data = true;
+        prepared->long_data_slot = slot;
         Unit none;
         none.command = command;
         none.statement_id = scratch_.statement_id;
@@ -179,6 +184,18 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
     unit.reply = Reply(reply_kind(command), state.capabilities);
     unit.rerunnable = facts.rerunnable && !stream_under_way();
     unit.resendable = !stream_under_way() && command != command::stmt_fetch;
+    Prepared* of = scratch_.statement_id != 0 ? find_prepared(scratch_.statement_id) : nullptr;
+    bool lacks_long_data = false;
+    if (of && (of->has_long_data || of->lost_long_data) && command != command::stmt_fetch) {
+        // They are used up with it, whatever comes of it.
+        unit.resendable = false;
+        lacks_long_data = of->has_long_data && of->long_data_slot != slot && command != command::stmt_reset;
+        if (of->has_long_data && of->long_data_slot != slot) {
+            drop_long_data(*of);
+        } else {
+            forget_long_data(*of);
+        }
+    }
     unit.may_write = facts.may_write;
     unit.commits = facts.commits;
     unit.needs_primary = facts.destination == Destination::primary;
@@ -211,7 +228,10 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
     // Settings changed somewhere in a text that was not read can't be replayed.
     if (facts.too_long && classes && dialect::may_hide_settings(*classes)) pins_.settings = true;
     if (unit.statement_id != 0 && command != command::stmt_prepare) {
+        const size_t at = prefix.size();
         append_request(in, unit, slot, prefix);
+        // Refused, rather than run without them.
+        if (lacks_long_data) store_le32(prefix.data() + at + packet_header_bytes + 1, 0);
         return false;
     }
     return true;

@@ -220,7 +220,6 @@ void Conversation::take_ok(Slot slot, Unit& unit, const OkPacket& ok) {
     Prepared* prepared = unit.statement_id != 0 ? find_prepared(unit.statement_id) : nullptr;
     if (prepared && (unit.command == command::stmt_execute || unit.command == command::stmt_bulk_execute ||
                      unit.command == command::stmt_reset)) {
-        if (std::exchange(prepared->has_long_data, false) && pins_.long_data > 0) --pins_.long_data;
         if (std::exchange(prepared->has_cursor, false) && pins_.held_cursors > 0) --pins_.held_cursors;
         if ((ok.status & status::cursor_exists) != 0) {
             prepared->has_cursor = true;

@@ -1,4 +1,5 @@
 // Prepared statements: the ids that the client knows them by, and those of each server connection.
+#include <utility>
 
 #include "protocol/mysql/conversation.h"
 
@@ -47,6 +48,20 @@ void Conversation::forget_statements() {
     pins_.long_data = pins_.held_cursors = 0;
 }
 
+/// Parameters that came in pieces are no more: executed, reset or lost.
+void Conversation::forget_long_data(Prepared& prepared) {
+    if (std::exchange(prepared.has_long_data, false) && pins_.long_data > 0) --pins_.long_data;
+    prepared.lost_long_data = false;
+}
+
+/// Those that a connection has already must not be executed there later: it gets the statement anew.
+void Conversation::drop_long_data(Prepared& prepared) {
+    const Slot slot = prepared.long_data_slot;
+    if (prepared.has_long_data && is_present(prepared, slot))
+        slots_[index(slot)].closes.push_back(std::exchange(prepared.server_id[index(slot)], 0));
+    forget_long_data(prepared);
+}
+
 /// Closes on the server what the client has closed since.
 void Conversation::append_closes(Slot slot, ByteBuffer& prefix) {
     auto& closes = slots_[index(slot)].closes;
@@ -58,8 +73,7 @@ void Conversation::append_closes(Slot slot, ByteBuffer& prefix) {
 void Conversation::append_request(Bytes request, const Unit& unit, Slot slot, ByteBuffer& out) {
     Prepared* prepared = find_prepared(unit.statement_id);
     const bool is_there = prepared && is_present(*prepared, slot);
-    const bool executes =
-        unit.command == command::stmt_execute || unit.command == command::stmt_bulk_execute;
+    const bool executes = unit.command == command::stmt_execute || unit.command == command::stmt_bulk_execute;
     if (is_there && executes) return append_execute(request, *prepared, slot, out);
     const size_t at = out.size();
     append(out, request);

@@ -28,11 +28,13 @@ void replace_primary(Lab& lab) {
     lab.conversation->slot_opened(Slot::a, false);
 }
 /// Has the statement prepared where it lacks, as the engine does between a cut and its acceptance.
-void bring(Lab& lab, std::string_view request, uint32_t server_id) {
+void bring(Lab& lab, std::string_view request, uint32_t server_id, Slot slot = Slot::a) {
     ByteBuffer out;
     lab.conversation->cut(as_bytes(request), false, out);
-    REQUIRE_FALSE(lab.synchronise(Slot::a).empty());
-    lab.receive(prepared_answer(server_id));
+    const std::string asked = lab.synchronise(slot);
+    REQUIRE_FALSE(asked.empty());
+    if (asked.find("READ ONLY") != std::string::npos) lab.receive(ok_packet(1), slot);
+    lab.receive(prepared_answer(server_id), slot);
     REQUIRE(lab.event == ScanEvent::sync_done);
 }
 std::string long_data(uint32_t id, std::string_view data) {
@@ -101,9 +103,9 @@ TEST_CASE("mysql statements: values whose types a connection can't be told are n
         lab.send(execute(1, true));
         lab.receive(ok_packet(1));
         replace_primary(lab);
-        std::string request = packet(0, std::string(1, '\x17') + id_bytes(1) + std::string(1, '\0') +
-                                            id_bytes(1) + std::string(2, '\0') +
-                                            std::string(packet_payload_bytes_max, 'x'));
+        std::string request =
+            packet(0, std::string(1, '\x17') + id_bytes(1) + std::string(1, '\0') + id_bytes(1) +
+                          std::string(2, '\0') + std::string(packet_payload_bytes_max, 'x'));
         request.resize(1'000);
         bring(lab, request, 4);
         const std::string sent = lab.send(request);
@@ -115,7 +117,8 @@ TEST_CASE("mysql statements: values whose types a connection can't be told are n
 TEST_CASE("mysql statements: a bulk execution gets the types told on a new connection") {
     const auto bulk = [](uint32_t id, bool tells_types) {
         return command_of(command::stmt_bulk_execute,
-                          id_bytes(id) + (tells_types ? std::string("\x80\x00\x08\x00", 4) : std::string(2, '\0')) +
+                          id_bytes(id) +
+                              (tells_types ? std::string("\x80\x00\x08\x00", 4) : std::string(2, '\0')) +
                               std::string("\x00\x2a\x00\x00\x00\x00\x00\x00\x00", 9));
     };
     Lab lab;
@@ -208,4 +211,105 @@ TEST_CASE("mysql statements: a cursor that was read to its end is held no longer
     lab.send(command_of(command::stmt_fetch, id_bytes(1) + id_bytes(10)));
     lab.receive(ok_packet(1, status::autocommit | status::cursor_exists | status::last_row_sent, reply::eof));
     CHECK(lab.conversation->pins().held_cursors == 0);
+}
+
+TEST_CASE("mysql statements: parameters sent in pieces are not executed without those that were lost") {
+    Lab lab;
+    prepare_on(lab, "INSERT INTO t VALUES (?)", 3);
+    const auto is_refused_once = [&] {
+        lab.send(execute(1, true));
+        REQUIRE(lab.kind == CutKind::answer);
+        CHECK(lab.answer.find("parameters sent in pieces") != std::string::npos);
+        if (lab.synchronise(Slot::a) != "") lab.receive(prepared_answer(4));
+        lab.send(execute(1, true));
+        CHECK(lab.kind == CutKind::begin);
+    };
+    SUBCASE("with their server") {
+        lab.send(long_data(1, "one"));
+        lab.conversation->clear_pins();
+        replace_primary(lab);
+        bring(lab, long_data(1, "two"), 4);
+        lab.send(long_data(1, "two"));
+        is_refused_once();
+    }
+    SUBCASE("by a refusal, which nobody hears") {
+        ByteBuffer out;
+        lab.conversation->cut(as_bytes(long_data(1, "one")), false, out);
+        lab.conversation->refuse_unit(as_bytes(long_data(1, "one")),
+                                      {dialect::Failure::no_primary, "no primary", {}, {}, {}}, out);
+        CHECK(out.empty());
+        is_refused_once();
+    }
+    SUBCASE("with a transaction, whose loss is told first") {
+        lab.send(query("BEGIN"));
+        lab.receive(ok_packet(1, in_transaction));
+        lab.send(long_data(1, "one"));
+        lab.conversation->clear_pins();
+        replace_primary(lab);
+        lab.conversation->lose_transaction({dialect::Failure::transaction_lost, "gone", {}, {}, {}});
+        // There is nowhere to send it.
+        lab.send(long_data(1, "two"));
+        CHECK(lab.kind == CutKind::drop);
+        lab.send(query("SELECT 1"));
+        CHECK(lab.answer == err_packet(1, 1213, "gone", "40001"));
+        is_refused_once();
+    }
+    SUBCASE("in part, on the way to another connection") {
+        lab.send(long_data(1, "one"));
+        bring(lab, long_data(1, "two"), 5, Slot::b);
+        lab.send(long_data(1, "two"), Slot::b);
+        is_refused_once();
+    }
+    SUBCASE("but a reset begins anew") {
+        lab.send(long_data(1, "one"));
+        lab.conversation->clear_pins();
+        replace_primary(lab);
+        lab.send(command_of(command::stmt_reset, id_bytes(1)));
+        CHECK(lab.answer == ok_packet(1));
+        lab.send(execute(1, true));
+        CHECK(lab.kind == CutKind::begin);
+    }
+}
+
+TEST_CASE("mysql statements: parameters sent in pieces that are given up are executed nowhere") {
+    Lab lab;
+    prepare_on(lab, "INSERT INTO t VALUES (?)", 3);
+    lab.send(long_data(1, "one"));
+    SUBCASE("an execution on another connection is refused by that") {
+        bring(lab, execute(1, true), 5, Slot::b);
+        CHECK(lab.send(execute(1, true), Slot::b).substr(5, 4) == id_bytes(0));
+        lab.receive(err_packet(1, 1243, "Unknown prepared statement handler"), Slot::b);
+    }
+    SUBCASE("a reset may reach another connection") {
+        bring(lab, execute(1, true), 5, Slot::b);
+        lab.send(command_of(command::stmt_reset, id_bytes(1)), Slot::b);
+        lab.receive(ok_packet(1), Slot::b);
+    }
+    SUBCASE("in a transaction on another connection it is refused here") {
+        lab.send(query("START TRANSACTION READ ONLY"), Slot::b);
+        lab.receive(ok_packet(1, in_transaction), Slot::b);
+        lab.send(execute(1, true), Slot::b);
+        REQUIRE(lab.kind == CutKind::answer);
+        lab.send(query("COMMIT"), Slot::b);
+        lab.receive(ok_packet(1), Slot::b);
+    }
+    CHECK(lab.conversation->pins().long_data == 0);
+    // The connection that has them gets the statement anew, and loses the old one.
+    bring(lab, execute(1, true), 4);
+    CHECK(lab.send(execute(1, true)) == command_of(command::stmt_close, id_bytes(3)) + execute(4, true));
+}
+
+TEST_CASE("mysql statements: a parameter's piece is never answered") {
+    Lab lab;
+    prepare_on(lab, "INSERT INTO t VALUES (?)", 3);
+    replace_primary(lab);
+    ByteBuffer out;
+    lab.conversation->cut(as_bytes(long_data(1, "one")), false, out);
+    REQUIRE_FALSE(lab.synchronise(Slot::a).empty());
+    lab.receive(err_packet(1, 1146, "Table 'shop.t' doesn't exist", "42S02"));
+    lab.send(long_data(1, "one"));
+    CHECK(lab.kind == CutKind::drop);
+    CHECK(lab.answer.empty());
+    lab.send(execute(1, true));
+    CHECK(lab.answer == err_packet(1, 1146, "Table 'shop.t' doesn't exist", "42S02"));
 }
