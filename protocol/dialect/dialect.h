@@ -165,6 +165,7 @@ struct UnitFacts {
     bool too_long = false;
     /// It wants the connection of the statement before it (FOUND_ROWS(), SHOW WARNINGS).
     bool same_connection = false;
+    bool is_answered = true;  // false: a piece of a parameter, say, that nobody waits for
     std::string_view text;  // for rules, learning: of the statement that decided; lives as long as the input
 
     /// What holds of a unit before anything in it was looked at: each request can only demand more.

@@ -319,7 +319,7 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
             facts.may_write = true;
             break;
         case command::stmt_send_long_data:
-            scratch_.is_answered = false;
+            scratch_.is_answered = facts.is_answered = false;
             demand_primary(sql::Reason::session_state);
             facts.may_write = false;
             break;
