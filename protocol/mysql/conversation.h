@@ -206,6 +206,7 @@ private:
     dialect::Cut cut_statement_command(Bytes payload, bool whole, ByteBuffer& out);
     void demand_primary(sql::Reason reason);
     void take_classes(const sql::Classification& classes);
+    const sql::Classification* executed_text(const sql::Statement& statement) const;
 
     // conversation_answers.cc
     dialect::Cut answer_here(ByteBuffer& out, uint16_t number, std::string_view sqlstate,

@@ -350,24 +350,46 @@ void Conversation::demand_primary(sql::Reason reason) {
     scratch_.facts.may_write = true;
 }
 
+/// What SQL's EXECUTE runs; nullptr: nobody knows.
+const sql::Classification* Conversation::executed_text(const sql::Statement& statement) const {
+    if (!texts_) return nullptr;
+    const auto found = texts_->find(statement.name);
+    return found == texts_->end() ? nullptr : &found->second->classes;
+}
+
 /// Sums up what the classifier says of the statements of a command.
 void Conversation::take_classes(const sql::Classification& classes) {
     dialect::UnitFacts& facts = scratch_.facts;
     facts.destination = classes.destination;
     facts.reason = classes.reason;
     facts.same_connection = classes.same_connection;
+    bool prepares = false;  // … anew, so that what an EXECUTE behind it runs is not known yet
+    bool executes = false;
+    Destination needed = Destination::replica;
     for (uint32_t i = 0; i < classes.statement_count; ++i) {
         const sql::Statement& each = classes.statements[i];
         bool harmless = dialect::is_harmless(each) && !each.same_connection;
+        Destination destination = each.destination;
+        sql::Reason reason = each.reason;
         if (each.executes_prepared) {
-            const auto found = texts_ ? texts_->find(each.name) : decltype(texts_->end()){};
-            const bool known = texts_ && found != texts_->end();
-            const sql::Classification* inner = known ? &found->second->classes : nullptr;
-            facts.destination = std::max(i == 0 ? Destination::replica : facts.destination,
-                                         inner ? inner->destination : Destination::primary);
-            facts.reason = inner ? inner->reason : sql::Reason::cursor;
-            harmless = inner && inner->statement_count == 1 && dialect::is_harmless(inner->statements[0]);
+            const sql::Classification* inner = prepares ? nullptr : executed_text(each);
+            // Its arguments may need the primary as well.
+            if (destination != Destination::primary) {
+                destination = inner ? inner->destination : Destination::primary;
+                reason = inner ? inner->reason : sql::Reason::cursor;
+            }
+            harmless = harmless && inner && inner->statement_count == 1 &&
+                       dialect::is_harmless(inner->statements[0]);
             facts.commits |= !inner || inner->statement_count != 1 || may_commit(inner->statements[0]);
+            executes = true;
+        }
+        for (const auto& effect : each.effects) {
+            prepares = prepares || effect.kind == sql::EffectKind::prepare ||
+                       effect.kind == sql::EffectKind::deallocate;
+        }
+        if (i == 0 || destination > needed) {
+            needed = destination;
+            if (executes) facts.reason = reason;
         }
         facts.commits |= may_commit(each);
         if (!harmless) {
@@ -375,9 +397,11 @@ void Conversation::take_classes(const sql::Classification& classes) {
             facts.may_write |= !each.same_connection;
         }
     }
+    if (executes) facts.destination = needed;
     if (classes.truncated) {
         facts.rerunnable = false;
         facts.may_write = true;
+        facts.destination = Destination::primary;
     }
 }
 

@@ -313,3 +313,29 @@ TEST_CASE("mysql statements: a parameter's piece is never answered") {
     lab.send(execute(1, true));
     CHECK(lab.answer == err_packet(1, 1146, "Table 'shop.t' doesn't exist", "42S02"));
 }
+
+TEST_CASE("mysql statements: SQL's EXECUTE counts with all of its message") {
+    Lab lab;
+    const auto facts_of = [&](std::string_view sql) {
+        ByteBuffer out;
+        lab.conversation->cut(as_bytes(query(sql)), false, out);
+        return lab.conversation->facts();
+    };
+    lab.send(query("PREPARE s FROM 'SELECT a FROM t'"));
+    lab.receive(ok_packet(1));
+    CHECK(facts_of("EXECUTE s").destination == sql::Destination::replica);
+    CHECK(facts_of("EXECUTE s").rerunnable);
+
+    SUBCASE("beside a write it does not go to a replica") {
+        CHECK(facts_of("EXECUTE s; INSERT INTO t VALUES (1)").destination == sql::Destination::primary);
+    }
+    SUBCASE("nor with arguments that need the primary") {
+        CHECK(facts_of("EXECUTE s USING GET_LOCK('a', 1)").destination == sql::Destination::primary);
+        CHECK_FALSE(facts_of("EXECUTE s USING GET_LOCK('a', 1)").rerunnable);
+    }
+    SUBCASE("in the message that prepares it anew nothing is known of it") {
+        const auto facts = facts_of("PREPARE s FROM 'INSERT INTO t VALUES (1)'; EXECUTE s");
+        CHECK(facts.destination == sql::Destination::primary);
+        CHECK_FALSE(facts.rerunnable);
+    }
+}
