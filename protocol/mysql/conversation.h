@@ -127,6 +127,7 @@ private:
         bool resendable = false;    // its bytes are kept: a refusal proves that it was not carried out
         bool trackers_lie = false;  // SET STATEMENT: what is reported holds for this statement only
         bool is_call = false;       // answers and statements can't be matched one by one
+        bool changes_reading = false;  // what a text behind it means is known when it is answered
         bool owes_eof = false;      // behind the column definitions, to a client without DEPRECATE_EOF
         uint32_t statement_id = 0;  // the client's, of prepared statements
         StatementRef statement;

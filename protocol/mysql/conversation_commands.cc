@@ -87,6 +87,11 @@ Cut Conversation::cut_command(Bytes payload, bool whole, ByteBuffer& out) {
         command != command::reset_connection) {
         return answer_lost(out);
     }
+    const bool has_text =
+        command == command::query || command == command::stmt_prepare || names_statement(command);
+    for (size_t i = 0; has_text && i < units_.size(); ++i) {
+        if (units_.at(i).changes_reading) return {CutKind::wait};
+    }
     if (command == command::query) return cut_query(payload, whole, out);
     if (command == command::stmt_prepare) return cut_prepare(payload, whole);
     if (names_statement(command)) return cut_statement_command(payload, whole, out);

@@ -35,6 +35,23 @@ ReplyKind reply_kind(uint8_t command) {
     }
 }
 
+/// Whether a statement may change what a later text means: by the character set, the SQL mode, the schema, or
+/// what a name was prepared for.
+bool changes_reading(const sql::Statement& statement) {
+    switch (statement.reason) {
+        case sql::Reason::opaque:
+        case sql::Reason::unparsed:
+        case sql::Reason::unknown_function:
+        case sql::Reason::writing_function: return true;
+        default: break;
+    }
+    return statement.executes_prepared ||
+           std::any_of(statement.effects.begin(), statement.effects.end(), [](const sql::Effect& effect) {
+               return effect.kind == sql::EffectKind::set || effect.kind == sql::EffectKind::set_opaque ||
+                      effect.kind == sql::EffectKind::prepare || effect.kind == sql::EffectKind::deallocate;
+           });
+}
+
 }  // namespace
 
 void CutScratch::clear() {
@@ -207,6 +224,7 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
         command == command::register_slave)
         pins_.replication = true;
 
+    unit.changes_reading = command == command::reset_connection || command == command::init_db;
     const bool runs = command == command::query || command == command::stmt_execute ||
                       command == command::stmt_bulk_execute;
     const sql::Classification* classes = command == command::query    ? &scratch_.query
@@ -218,15 +236,18 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
             unit.begins = dialect::is_begin(first.control);
             unit.is_rollback = first.control == Control::rollback;
         }
-        for (uint32_t i = 0; i < classes->statement_count; ++i)
+        for (uint32_t i = 0; i < classes->statement_count; ++i) {
             unit.is_call |= classes->statements[i].reason == sql::Reason::opaque;
+            unit.changes_reading |= changes_reading(classes->statements[i]);
+        }
         unit.keep_statements(*classes);
         unit.trackers_lie = first.reason != sql::Reason::session_state && facts.text.size() >= 13 &&
                             (facts.text[0] | 0x20) == 's' && (facts.text[1] | 0x20) == 'e' &&
                             (facts.text[2] | 0x20) == 't';
     }
     // Settings changed somewhere in a text that was not read can't be replayed.
-    if (facts.too_long && classes && dialect::may_hide_settings(*classes)) pins_.settings = true;
+    if (facts.too_long && classes && dialect::may_hide_settings(*classes))
+        pins_.settings = unit.changes_reading = true;
     if (unit.statement_id != 0 && command != command::stmt_prepare) {
         const size_t at = prefix.size();
         append_request(in, unit, slot, prefix);
