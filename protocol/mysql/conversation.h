@@ -255,6 +255,7 @@ private:
     void take_variable(Slot slot, std::string_view name, std::string_view value, const Unit& unit);
     void statement_done(Slot slot, Unit& unit);
     void apply_effect(Slot slot, const sql::Effect& effect);
+    void forget_text(const std::string& name);
     void wish(const sql::Effect& effect);
     void session_was_reset(Slot slot);
     void take_variables(PacketRole role, Bytes payload, bool is_whole);

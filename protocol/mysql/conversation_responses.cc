@@ -254,6 +254,11 @@ void Conversation::finish_unit(Slot slot) {
                 break;
             default: break;
         }
+    } else if (!unit.is_call && unit.statements && unit.next_statement < unit.statements->size()) {
+        // A PREPARE that fails leaves nothing of what the name stood for.
+        for (const auto& effect : (*unit.statements)[unit.next_statement].effects) {
+            if (effect.kind == sql::EffectKind::prepare) forget_text(effect.key);
+        }
     } else if (unit.is_call && unit.statements &&
                std::any_of(unit.statements->begin(), unit.statements->end(),
                            [](const sql::Statement& each) { return !each.effects.empty(); })) {

@@ -339,3 +339,37 @@ TEST_CASE("mysql statements: SQL's EXECUTE counts with all of its message") {
         CHECK_FALSE(facts.rerunnable);
     }
 }
+
+TEST_CASE("mysql statements: SQL's EXECUTE is what was prepared last") {
+    Lab lab;
+    const auto facts_of = [&](std::string_view sql) {
+        ByteBuffer out;
+        lab.conversation->cut(as_bytes(query(sql)), false, out);
+        return lab.conversation->facts();
+    };
+    lab.send(query("PREPARE s FROM 'SELECT a FROM t'"));
+    lab.receive(ok_packet(1));
+    CHECK(facts_of("EXECUTE s").destination == sql::Destination::replica);
+    CHECK(facts_of("EXECUTE s").rerunnable);
+
+    SUBCASE("behind a message in flight that prepares it anew it waits") {
+        lab.send(query("PREPARE s FROM 'INSERT INTO t VALUES (1)'"));
+        lab.send(query("EXECUTE s"));
+        CHECK(lab.kind == CutKind::wait);
+    }
+    SUBCASE("of a text that is not known it may write") {
+        lab.send(query("PREPARE s FROM @sql"));
+        lab.receive(ok_packet(1));
+        CHECK(facts_of("EXECUTE s").destination == sql::Destination::primary);
+        CHECK_FALSE(facts_of("EXECUTE s").rerunnable);
+        lab.scratch.clear();
+        CHECK(lab.synchronise(Slot::b).find("SELECT a FROM t") == std::string::npos);
+    }
+    SUBCASE("one that failed to be prepared anew is gone, as on the server") {
+        lab.send(query("PREPARE s FROM 'SELEC'"));
+        lab.receive(err_packet(1, 1064, "You have an error in your SQL syntax", "42000"));
+        CHECK(facts_of("EXECUTE s").destination == sql::Destination::primary);
+        lab.scratch.clear();
+        CHECK(lab.synchronise(Slot::b).find("SELECT a FROM t") == std::string::npos);
+    }
+}
