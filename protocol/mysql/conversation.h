@@ -194,6 +194,7 @@ private:
     dialect::Cut cut_file(Bytes in, ByteBuffer& out);
     bool stream_under_way() const { return stream_left_ > 0 || stream_continues_; }
     void begin_stream(bool dropped);
+    void note_statements(const sql::Classification& classes, Unit& unit);
     dialect::Cut drop_request();
     dialect::Cut begin_or_wait();
 

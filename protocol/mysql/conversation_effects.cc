@@ -90,7 +90,6 @@ bool names_variable(const sql::Statement& statement, std::string_view name) {
 void Conversation::statement_done(Slot slot, Unit& unit) {
     if (!unit.statements || unit.next_statement >= unit.statements->size()) return;
     const sql::Statement& statement = (*unit.statements)[unit.next_statement++];
-    if (statement.executes_prepared) return;
     for (const auto& effect : statement.effects) apply_effect(slot, effect);
 }
 

@@ -237,10 +237,12 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
             unit.is_rollback = first.control == Control::rollback;
         }
         for (uint32_t i = 0; i < classes->statement_count; ++i) {
-            unit.is_call |= classes->statements[i].reason == sql::Reason::opaque;
-            unit.changes_reading |= changes_reading(classes->statements[i]);
+            const sql::Statement& each = classes->statements[i];
+            const auto* text = each.executes_prepared ? executed_text(each) : nullptr;
+            unit.is_call |= (text ? text->reason : each.reason) == sql::Reason::opaque;
+            unit.changes_reading |= changes_reading(each);
         }
-        unit.keep_statements(*classes);
+        note_statements(*classes, unit);
         unit.trackers_lie = first.reason != sql::Reason::session_state && facts.text.size() >= 13 &&
                             (facts.text[0] | 0x20) == 's' && (facts.text[1] | 0x20) == 'e' &&
                             (facts.text[2] | 0x20) == 't';
@@ -256,6 +258,27 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
         return false;
     }
     return true;
+}
+
+/// Keeps the statements of a unit, when one of them leaves something in the session. An EXECUTE leaves what
+/// its text does.
+void Conversation::note_statements(const sql::Classification& classes, Unit& unit) {
+    const auto begin = classes.statements.begin();
+    const auto end = begin + static_cast<std::ptrdiff_t>(classes.statement_count);
+    const auto executes = [&](const sql::Statement& each) {
+        const auto* text = each.executes_prepared ? executed_text(each) : nullptr;
+        return text && text->has_effects;
+    };
+    if (!std::any_of(begin, end, executes)) return unit.keep_statements(classes);
+    unit.statements = std::make_unique<std::vector<sql::Statement>>(begin, end);
+    for (sql::Statement& each : *unit.statements) {
+        if (!executes(each)) continue;
+        const sql::Classification& text = *executed_text(each);
+        for (uint32_t i = 0; i < text.statement_count; ++i) {
+            const auto& effects = text.statements[i].effects;
+            each.effects.insert(each.effects.end(), effects.begin(), effects.end());
+        }
+    }
 }
 
 bool Conversation::rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) {

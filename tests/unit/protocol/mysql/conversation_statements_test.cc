@@ -373,3 +373,12 @@ TEST_CASE("mysql statements: SQL's EXECUTE is what was prepared last") {
         CHECK(lab.synchronise(Slot::b).find("SELECT a FROM t") == std::string::npos);
     }
 }
+
+TEST_CASE("mysql statements: what SQL's EXECUTE leaves in the session is that of the prepared text") {
+    Lab lab;
+    lab.send(query("PREPARE s FROM 'SELECT GET_LOCK(\"a\", 1)'"));
+    lab.receive(ok_packet(1));
+    lab.send(query("EXECUTE s"));
+    lab.receive(result({"1"}));
+    CHECK(lab.conversation->pins().advisory_locks == 1);
+}
