@@ -203,7 +203,7 @@ private:
     dialect::Cut cut_command(Bytes payload, bool whole, ByteBuffer& out);
     std::string_view query_text(Bytes payload, bool& ok) const;
     dialect::Cut cut_query(Bytes payload, bool whole, ByteBuffer& out);
-    dialect::Cut cut_prepare(Bytes payload, bool whole);
+    dialect::Cut cut_prepare(Bytes payload, bool whole, ByteBuffer& out);
     dialect::Cut cut_close(Bytes payload, bool whole);
     dialect::Cut cut_statement_command(Bytes payload, bool whole, ByteBuffer& out);
     void demand_primary(sql::Reason reason);
@@ -309,6 +309,7 @@ private:
     bool payload_is_open_ = false;  // likewise: it would have gone on in a further packet
     size_t stream_left_ = 0;        // of a long request whose head was accepted
     uint64_t last_insert_id_ = 0;
+    size_t prepared_bytes_ = 0;       // of the texts of `prepared_`
     uint32_t last_statement_id_ = 0;  // given to the client
     uint32_t last_prepared_ = 0;      // 0: the last one was answered with an error
     dialect::Pins pins_;

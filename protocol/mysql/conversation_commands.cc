@@ -93,7 +93,7 @@ Cut Conversation::cut_command(Bytes payload, bool whole, ByteBuffer& out) {
         if (units_.at(i).changes_reading) return {CutKind::wait};
     }
     if (command == command::query) return cut_query(payload, whole, out);
-    if (command == command::stmt_prepare) return cut_prepare(payload, whole);
+    if (command == command::stmt_prepare) return cut_prepare(payload, whole, out);
     if (names_statement(command)) return cut_statement_command(payload, whole, out);
 
     // Everything else is short.
@@ -198,13 +198,21 @@ Cut Conversation::cut_query(Bytes payload, bool whole, ByteBuffer& out) {
     return begin_or_wait();
 }
 
-Cut Conversation::cut_prepare(Bytes payload, bool whole) {
+Cut Conversation::cut_prepare(Bytes payload, bool whole, ByteBuffer& out) {
     dialect::UnitFacts& facts = scratch_.facts;
     if (!whole && payload.size() < limits::statement_classified_bytes_max && scratch_.stream_left > 0)
         return {};
     const bool too_long = !whole || payload.size() > limits::statement_classified_bytes_max;
     const std::string_view text =
         as_text(payload.subspan(1)).substr(0, limits::statement_classified_bytes_max);
+    if (prepared_bytes_ + text.size() > limits::session_state_bytes_max) {
+        if (!units_.empty()) return {CutKind::wait};
+        last_prepared_ = 0;
+        return answer_here(out, 1461, "42000",
+                           "Can't create more than max_prepared_stmt_count statements (the texts of this "
+                           "session's are " +
+                               std::to_string(prepared_bytes_) + " bytes)");
+    }
     scratch_.statement = statements_.intern(text, context(too_long));
     take_classes(scratch_.statement->classes);
     facts.text = scratch_.statement->text();
@@ -236,6 +244,7 @@ Cut Conversation::cut_close(Bytes payload, bool whole) {
     }
     forget_long_data(*prepared);
     if (prepared->has_cursor && pins_.held_cursors > 0) --pins_.held_cursors;
+    prepared_bytes_ -= prepared->statement->text().size();
     prepared_->erase(id);
     return drop_request();
 }

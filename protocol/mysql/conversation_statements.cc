@@ -26,6 +26,7 @@ bool Conversation::is_present(const Prepared& prepared, Slot slot) const {
 void Conversation::note_prepared(Slot slot, const Unit& unit) {
     if (!prepared_) prepared_ = std::make_unique<std::unordered_map<uint32_t, Prepared>>();
     Prepared& prepared = (*prepared_)[unit.statement_id];
+    if (!prepared.statement) prepared_bytes_ += unit.statement->text().size();
     prepared.statement = unit.statement;
     prepared.parameters = unit.reply.parameters();
     prepared.server_id[index(slot)] = unit.reply.statement_id();
@@ -42,6 +43,7 @@ void Conversation::note_prepared(Slot slot, const Unit& unit) {
 
 void Conversation::forget_statements() {
     prepared_.reset();
+    prepared_bytes_ = 0;
     texts_.reset();
     last_prepared_ = 0;
     for (auto& slot : slots_) slot.closes.clear();

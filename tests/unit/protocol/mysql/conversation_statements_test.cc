@@ -382,3 +382,21 @@ TEST_CASE("mysql statements: what SQL's EXECUTE leaves in the session is that of
     lab.receive(result({"1"}));
     CHECK(lab.conversation->pins().advisory_locks == 1);
 }
+
+TEST_CASE("mysql statements: no client prepares more than a session may hold") {
+    Lab lab;
+    const std::string sql = "SELECT '" + std::string(200'000, 'x') + "' FROM t WHERE a=?";
+    size_t prepared = 0;
+    for (; prepared < 1'000; ++prepared) {
+        lab.send(prepare(sql + std::to_string(prepared)));
+        if (lab.kind == CutKind::answer) break;
+        lab.receive(prepared_answer(1));
+    }
+    CHECK(prepared * sql.size() <= limits::session_state_bytes_max);
+    CHECK(prepared > 50);
+    CHECK(lab.answer.find("Can't create more than") != std::string::npos);
+    // Room is made by closing one.
+    lab.send(command_of(command::stmt_close, id_bytes(1)));
+    lab.send(prepare(sql));
+    CHECK(lab.kind == CutKind::begin);
+}
