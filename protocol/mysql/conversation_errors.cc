@@ -88,7 +88,10 @@ Conversation::Verdict Conversation::take_error(Slot slot, const Packet& packet, 
                 return Verdict::drop;
             }
         } else if (transaction_ == Transaction::idle) {
-            if (units_.size() == 1 && retainable() && unit.refusals < refusals_max) {
+            // A read-only transaction is the client's own doing, but for a replica's connection whose server
+            // was promoted.
+            const bool is_demoted = err->number != 1792 || state.is_read_only;
+            if (is_demoted && units_.size() == 1 && retainable() && unit.refusals < refusals_max) {
                 ++unit.refusals;
                 answer_is_complete_ = true;
                 scan.event = ScanEvent::refused;

@@ -52,6 +52,12 @@ bool changes_reading(const sql::Statement& statement) {
            });
 }
 
+bool is_opaque(const sql::Classification& text) {
+    const auto begin = text.statements.begin();
+    return std::any_of(begin, begin + static_cast<std::ptrdiff_t>(text.statement_count),
+                       [](const sql::Statement& each) { return each.is_opaque; });
+}
+
 }  // namespace
 
 void CutScratch::clear() {
@@ -239,10 +245,12 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
         for (uint32_t i = 0; i < classes->statement_count; ++i) {
             const sql::Statement& each = classes->statements[i];
             const auto* text = each.executes_prepared ? executed_text(each) : nullptr;
-            unit.is_call |= (text ? text->reason : each.reason) == sql::Reason::opaque;
+            unit.is_call |= each.is_opaque || (each.executes_prepared && !text) || (text && is_opaque(*text));
             unit.changes_reading |= changes_reading(each);
         }
         note_statements(*classes, unit);
+        // Some of what these do may be done when the server refuses the rest.
+        if (unit.is_call || command == command::stmt_bulk_execute) unit.resendable = false;
         unit.trackers_lie = first.reason != sql::Reason::session_state && facts.text.size() >= 13 &&
                             (facts.text[0] | 0x20) == 's' && (facts.text[1] | 0x20) == 'e' &&
                             (facts.text[2] | 0x20) == 't';

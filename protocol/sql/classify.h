@@ -123,6 +123,9 @@ struct Statement {
     bool same_connection = false;
     /// A plain read that a comment sends to the primary: it can be run again all the same.
     bool is_hinted_read = false;
+    /// It may run several statements of its own (CALL, DO, a block): what it ends with tells nothing of what it
+    /// did before.
+    bool is_opaque = false;
     /// KILL: the proxy's own numbers of connections are meant, not a server's.
     enum class Kill : uint8_t { none, connection, query } kill = Kill::none;
     uint64_t kill_id = 0;

@@ -84,6 +84,7 @@ void Classifier::execute_immediate() {
         decide(found.destination, found.reason);
     }
     statement_->control = found.control;
+    statement_->is_opaque = statement_->is_opaque || found.is_opaque;
     statement_->executes_prepared = found.executes_prepared;
     statement_->name = found.name;
     statement_->same_connection = statement_->same_connection || found.same_connection;

@@ -35,3 +35,27 @@ TEST_CASE("mysql outcomes: behind a statement in flight that changes how texts a
         CHECK(lab.kind == CutKind::wait);
     }
 }
+
+TEST_CASE("mysql outcomes: a refusal of what may have done something before is not taken for proof") {
+    Lab lab;
+    SUBCASE("a procedure") { lab.send(query("CALL p()")); }
+    SUBCASE("a block") { lab.send(query("BEGIN NOT ATOMIC INSERT INTO t VALUES (1); END")); }
+    SUBCASE("a text that is not known") { lab.send(query("EXECUTE s")); }
+    SUBCASE("rows that are executed one by one") {
+        lab.send(command_of(command::stmt_prepare, "UPDATE t SET a=?"));
+        lab.receive(prepared_answer(1));
+        lab.send(command_of(command::stmt_bulk_execute,
+                            id_bytes(1) + std::string("\x80\x00\x08\x00\x00\x2a\x00\x00\x00\x00\x00\x00\x00", 13)));
+    }
+    const std::string refusal = err_packet(1, 1290, demoted);
+    CHECK(lab.receive(refusal) == refusal);
+    CHECK(lab.event == ScanEvent::unit_done);
+}
+
+TEST_CASE("mysql outcomes: a write in a read-only transaction of the client's own is refused for good") {
+    Lab lab;
+    lab.send(query("INSERT INTO t VALUES (1)"));
+    const std::string refusal = err_packet(1, 1792, "Cannot execute statement in a READ ONLY transaction", "25006");
+    CHECK(lab.receive(refusal) == refusal);
+    CHECK(lab.event == ScanEvent::unit_done);
+}
