@@ -161,7 +161,7 @@ struct UnitFacts {
     /// its answer has reached the client.
     bool rerunnable = false;
     bool may_write = true;
-    bool commits = false;  // a COMMIT is in it: when it is lost, nobody knows whether that came true
+    bool commits = false;  // it commits, or may: when it is lost, nobody knows whether that came true
     bool too_long = false;
     /// It wants the connection of the statement before it (FOUND_ROWS(), SHOW WARNINGS).
     bool same_connection = false;

@@ -208,6 +208,7 @@ private:
     dialect::Cut cut_statement_command(Bytes payload, bool whole, ByteBuffer& out);
     void demand_primary(sql::Reason reason);
     void take_classes(const sql::Classification& classes);
+    bool commits(const sql::Statement& statement) const;
     const sql::Classification* executed_text(const sql::Statement& statement) const;
 
     // conversation_answers.cc

@@ -28,30 +28,6 @@ bool names_statement(uint8_t command) {
     }
 }
 
-/// Whether a statement may commit the transaction that it is part of. Most of what is no plain query does so
-/// before it begins, and a procedure may.
-/// spec    MySQL Reference Manual, "Statements That Cause an Implicit Commit"
-bool may_commit(const sql::Statement& statement) {
-    switch (statement.reason) {
-        case sql::Reason::ddl:
-        case sql::Reason::opaque:
-        case sql::Reason::server_local:
-        case sql::Reason::begin:
-        case sql::Reason::read_only_transaction: return true;
-        case sql::Reason::transaction_control:
-            if (statement.control == sql::Control::none) return true;  // XA
-            break;
-        default: break;
-    }
-    for (const auto& effect : statement.effects) {
-        if (effect.kind == sql::EffectKind::table_lock || effect.kind == sql::EffectKind::table_unlock ||
-            effect.key == "autocommit") {
-            return true;
-        }
-    }
-    return dialect::may_commit(statement);
-}
-
 }  // namespace
 
 sql::Context Conversation::context(bool truncated) const {
@@ -339,7 +315,7 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
             break;
         case command::stmt_fetch:
             demand_primary(sql::Reason::cursor);
-            facts.may_write = false;
+            facts.may_write = facts.commits = false;
             break;
         case command::stmt_reset:
             if (!prepared->has_cursor && !prepared->has_long_data) {
@@ -348,7 +324,7 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
                 return answer_ok(out);
             }
             demand_primary(sql::Reason::session_state);
-            facts.may_write = false;
+            facts.may_write = facts.commits = false;
             break;
         default: break;
     }
@@ -369,6 +345,13 @@ const sql::Classification* Conversation::executed_text(const sql::Statement& sta
     if (!texts_) return nullptr;
     const auto found = texts_->find(statement.name);
     return found == texts_->end() ? nullptr : &found->second->classes;
+}
+
+/// Whether it commits the transaction under way, or may.
+bool Conversation::commits(const sql::Statement& statement) const {
+    const bool is_idle = transaction_ == Transaction::idle && units_.empty();
+    return dialect::may_commit(statement) || statement.may_commit ||
+           (dialect::is_begin(statement.control) && !is_idle);
 }
 
 /// Sums up what the classifier says of the statements of a command.
@@ -394,8 +377,10 @@ void Conversation::take_classes(const sql::Classification& classes) {
             }
             harmless = harmless && inner && inner->statement_count == 1 &&
                        dialect::is_harmless(inner->statements[0]);
-            facts.commits |= !inner || inner->statement_count != 1 || may_commit(inner->statements[0]);
             executes = true;
+            facts.commits |= !inner;
+            for (uint32_t k = 0; inner && k < inner->statement_count; ++k)
+                facts.commits |= commits(inner->statements[k]);
         }
         for (const auto& effect : each.effects) {
             prepares = prepares || effect.kind == sql::EffectKind::prepare ||
@@ -405,7 +390,7 @@ void Conversation::take_classes(const sql::Classification& classes) {
             needed = destination;
             if (executes) facts.reason = reason;
         }
-        facts.commits |= may_commit(each);
+        facts.commits |= commits(each);
         if (!harmless) {
             facts.rerunnable = false;
             facts.may_write |= !each.same_connection;
@@ -416,6 +401,7 @@ void Conversation::take_classes(const sql::Classification& classes) {
         facts.rerunnable = false;
         facts.may_write = true;
         facts.destination = Destination::primary;
+        facts.commits |= wants_multi_statements_;
     }
 }
 

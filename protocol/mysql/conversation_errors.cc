@@ -98,8 +98,9 @@ Conversation::Verdict Conversation::take_error(Slot slot, const Packet& packet, 
                 return Verdict::drop;
             }
         } else if (err->number != 1792) {
-            // A transaction whose server has become read-only: certainly not committed, and it never will be.
-            unit.commits = false;
+            // A transaction whose server has become read-only: certainly not committed, and it never will be;
+            // but a procedure may have committed before.
+            unit.commits = unit.is_call;
             detail_ = err->message;
             last_error_code_.set("25006");
             scan.event = ScanEvent::dying;

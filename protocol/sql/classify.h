@@ -126,6 +126,9 @@ struct Statement {
     /// It may run several statements of its own (CALL, DO, a block): what it ends with tells nothing of what it
     /// did before.
     bool is_opaque = false;
+    /// MySQL: it commits the transaction under way, or may (DDL, LOCK TABLES, XA PREPARE, what is not
+    /// understood). The statements that only begin or end transactions have a Control that says so.
+    bool may_commit = false;
     /// KILL: the proxy's own numbers of connections are meant, not a server's.
     enum class Kill : uint8_t { none, connection, query } kill = Kill::none;
     uint64_t kill_id = 0;

@@ -144,6 +144,7 @@ void Classifier::create() {
         effect_once(EffectKind::temporary);
     }
     ddl();
+    statement_->may_commit = !is_temporary;
     // A query may be part of it.
     scan();
 }
@@ -158,7 +159,9 @@ void Classifier::alter() {
 
 void Classifier::drop() {
     if (next_is_word(Keyword::prepare)) return deallocate();
+    const bool is_temporary = next_is_word(Keyword::temporary);
     ddl();
+    statement_->may_commit = !is_temporary;
 }
 
 /// LOAD DATA and LOAD XML, of a file of the client or of the server; LOAD INDEX INTO CACHE.

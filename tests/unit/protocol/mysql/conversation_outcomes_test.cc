@@ -59,3 +59,46 @@ TEST_CASE("mysql outcomes: a write in a read-only transaction of the client's ow
     CHECK(lab.receive(refusal) == refusal);
     CHECK(lab.event == ScanEvent::unit_done);
 }
+
+TEST_CASE("mysql outcomes: in a transaction, what commits it may have done so") {
+    for (const char* sql :
+         {"CREATE TABLE u (a int)", "TRUNCATE t", "CALL p()", "BEGIN", "START TRANSACTION READ ONLY", "LOCK TABLES t WRITE",
+          "UNLOCK TABLES", "SET autocommit=1", "SET @@autocommit=ON", "XA COMMIT 'x' ONE PHASE", "XA PREPARE 'x'",
+          "FLUSH TABLES", "EXECUTE IMMEDIATE 'COMMIT'", "EXECUTE s", "INSERT INTO t VALUES (1); COMMIT", "GRANT ALL ON *.* TO a",
+          "SOMETHING new"}) {
+        CAPTURE(sql);
+        Lab lab;
+        lab.send(query("BEGIN"));
+        lab.receive(ok_packet(1, in_transaction));
+        lab.send(query(sql));
+        CHECK(lab.conversation->may_have_committed());
+    }
+    for (const char* sql : {"INSERT INTO t VALUES (1)", "SELECT LAST_INSERT_ID()", "ROLLBACK", "SAVEPOINT a",
+                            "SET @a=1", "CREATE TEMPORARY TABLE u (a int)", "XA END 'x'", "SELECT @@hostname"}) {
+        CAPTURE(sql);
+        Lab lab;
+        lab.send(query("BEGIN"));
+        lab.receive(ok_packet(1, in_transaction));
+        lab.send(query(sql));
+        CHECK_FALSE(lab.conversation->may_have_committed());
+    }
+}
+
+TEST_CASE("mysql outcomes: a text that was only read in part may hold a COMMIT") {
+    Lab lab(modern_client | capability::multi_statements);
+    lab.send(query("BEGIN"));
+    lab.receive(ok_packet(1, in_transaction));
+    lab.send(query("INSERT INTO t VALUES ('" + std::string(limits::statement_classified_bytes_max, 'x') +
+                   "'); COMMIT"));
+    CHECK(lab.conversation->may_have_committed());
+}
+
+TEST_CASE("mysql outcomes: a procedure that a demoted primary ends may have committed before") {
+    Lab lab;
+    lab.send(query("BEGIN"));
+    lab.receive(ok_packet(1, in_transaction));
+    lab.send(query("CALL p()"));
+    lab.receive(err_packet(1, 1290, demoted));
+    CHECK(lab.event == ScanEvent::dying);
+    CHECK(lab.conversation->may_have_committed());
+}
