@@ -397,6 +397,9 @@ void Conversation::take_classes(const sql::Classification& classes) {
         }
     }
     if (executes) facts.destination = needed;
+    // What writes goes to the primary, even when the statement before it ran on a replica.
+    if (facts.destination == Destination::primary && slots_[index(active_)].is_replica)
+        facts.same_connection = false;
     if (classes.truncated) {
         facts.rerunnable = false;
         facts.may_write = true;

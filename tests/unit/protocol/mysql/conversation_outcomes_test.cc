@@ -102,3 +102,15 @@ TEST_CASE("mysql outcomes: a procedure that a demoted primary ends may have comm
     CHECK(lab.event == ScanEvent::dying);
     CHECK(lab.conversation->may_have_committed());
 }
+
+TEST_CASE("mysql outcomes: a write that asks for what the statement before it left goes to the primary") {
+    Lab lab;
+    lab.send(query("SELECT a FROM t"), Slot::b);
+    lab.receive(result({"1"}), Slot::b);
+    for (const char* sql : {"INSERT INTO log VALUES (FOUND_ROWS())", "SHOW WARNINGS; INSERT INTO t VALUES (1)"}) {
+        CAPTURE(sql);
+        CHECK(facts_of(lab, sql).destination == sql::Destination::primary);
+        CHECK_FALSE(facts_of(lab, sql).same_connection);
+    }
+    CHECK(facts_of(lab, "SELECT FOUND_ROWS()").same_connection);
+}
