@@ -41,6 +41,7 @@ struct CutScratch {
     uint32_t statement_id = 0;  // the client's; 0: none
     bool is_answered = true;
     bool opens_cursor = false;
+    bool ends_transaction = false;  // a COMMIT, a ROLLBACK or a BEGIN is in it
     bool is_last_prepared = false;  // it names its statement as "the last one prepared", which is in flight
     ByteBuffer answer;
     void clear();
@@ -131,8 +132,8 @@ private:
         bool owes_eof = false;      // behind the column definitions, to a client without DEPRECATE_EOF
         uint32_t statement_id = 0;  // the client's, of prepared statements
         StatementRef statement;
-        std::unique_ptr<std::string>
-            names_last;  // an execution of "the last one prepared", until it has an id
+        std::unique_ptr<std::string> names_last;  // an execution of "the last one prepared", without an id yet
+        bool ends_transaction = false;
     };
     /// A command of the proxy's own that brings a connection to the session's state.
     struct Sync {
@@ -148,6 +149,7 @@ private:
         bool is_read_only = false;  // we made it so
         bool needs_reset = false;   // it still has the state of before a COM_RESET_CONNECTION
         bool needs_tracking = false;
+        bool needs_rollback = false;  // of a transaction that only read, and was given up
         bool multi_statements = false;
         bool body_is_dropped = false;
         bool continues = false;  // the payload goes on in a further packet
@@ -196,6 +198,7 @@ private:
     void begin_stream(bool dropped);
     void note_statements(const sql::Classification& classes, Unit& unit);
     dialect::Cut drop_request();
+    bool leave_replica();
     dialect::Cut begin_or_wait();
 
     // conversation_commands.cc

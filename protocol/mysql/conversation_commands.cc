@@ -28,6 +28,18 @@ bool names_statement(uint8_t command) {
     }
 }
 
+bool ends_transaction(sql::Control control) {
+    switch (control) {
+        case sql::Control::begin:  // another one was open
+        case sql::Control::begin_read_only:
+        case sql::Control::commit:
+        case sql::Control::commit_and_chain:
+        case sql::Control::rollback:
+        case sql::Control::rollback_and_chain: return true;
+        default: return false;
+    }
+}
+
 }  // namespace
 
 sql::Context Conversation::context(bool truncated) const {
@@ -193,6 +205,7 @@ Cut Conversation::cut_prepare(Bytes payload, bool whole, ByteBuffer& out) {
     take_classes(scratch_.statement->classes);
     facts.text = scratch_.statement->text();
     // Preparing runs nothing.
+    scratch_.ends_transaction = false;
     facts.rerunnable = !too_long;
     facts.may_write = false;
     facts.commits = false;
@@ -328,6 +341,7 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
             break;
         default: break;
     }
+    if (!executes) scratch_.ends_transaction = false;
     // While requests are in flight, the connection can't be brought to have the statement.
     if (!units_.empty() && !is_present(*prepared, active_)) return {CutKind::wait};
     return begin_or_wait();
@@ -379,8 +393,10 @@ void Conversation::take_classes(const sql::Classification& classes) {
                        dialect::is_harmless(inner->statements[0]);
             executes = true;
             facts.commits |= !inner;
-            for (uint32_t k = 0; inner && k < inner->statement_count; ++k)
+            for (uint32_t k = 0; inner && k < inner->statement_count; ++k) {
                 facts.commits |= commits(inner->statements[k]);
+                scratch_.ends_transaction |= ends_transaction(inner->statements[k].control);
+            }
         }
         for (const auto& effect : each.effects) {
             prepares = prepares || effect.kind == sql::EffectKind::prepare ||
@@ -390,6 +406,7 @@ void Conversation::take_classes(const sql::Classification& classes) {
             needed = destination;
             if (executes) facts.reason = reason;
         }
+        scratch_.ends_transaction |= ends_transaction(each.control);
         facts.commits |= commits(each);
         if (!harmless) {
             facts.rerunnable = false;

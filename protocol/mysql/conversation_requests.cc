@@ -71,6 +71,7 @@ void CutScratch::clear() {
     is_answered = true;
     opens_cursor = false;
     is_last_prepared = false;
+    ends_transaction = false;
     query.statement_count = 0;
     query.has_effects = query.has_control = query.truncated = false;
 }
@@ -165,7 +166,23 @@ Cut Conversation::drop_request() {
     return {CutKind::drop, scratch_.size};
 }
 
+/// A transaction that only reads lives on a replica, and what comes next ends it and may write: nothing of it
+/// is left to be committed there, so that it is given up. False: what is in flight must be answered first.
+bool Conversation::leave_replica() {
+    if (transaction_ != Transaction::active || !slots_[index(active_)].is_replica || !corrects_) return true;
+    for (size_t i = 0; i < units_.size(); ++i) {
+        if (units_.at(i).ends_transaction) return false;
+    }
+    const bool writes_behind = scratch_.ends_transaction && scratch_.facts.destination == Destination::primary;
+    if (!writes_behind) return true;
+    if (!units_.empty()) return false;
+    forget_transaction();
+    slots_[index(active_)].needs_rollback = true;
+    return true;
+}
+
 Cut Conversation::begin_or_wait() {
+    if (!leave_replica()) return {CutKind::wait};
     if (!is_autocommit_) {
         // Whatever touches a table begins a transaction.
         scratch_.facts.destination = Destination::primary;
@@ -221,6 +238,7 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
     }
     unit.may_write = facts.may_write;
     unit.commits = facts.commits;
+    unit.ends_transaction = scratch_.ends_transaction && command != command::stmt_prepare;
     unit.needs_primary = facts.destination == Destination::primary;
     unit.statement_id = scratch_.statement_id;
     unit.statement = scratch_.statement;

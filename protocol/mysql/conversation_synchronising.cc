@@ -1,4 +1,5 @@
 // Bringing a server connection to the session's state, by commands of the proxy's own.
+#include <utility>
 
 #include "protocol/mysql/conversation.h"
 #include "protocol/mysql/tracking.h"
@@ -88,6 +89,7 @@ void Conversation::ask(SlotState& state, Sync sync, uint8_t command, std::string
 void Conversation::ask_for_state(Slot slot, ByteBuffer& out) {
     SlotState& state = slots_[index(slot)];
     const Sync own;
+    if (std::exchange(state.needs_rollback, false)) ask(state, own, command::query, "ROLLBACK", out);
     if (state.needs_reset) {
         state.needs_reset = false;
         ask(state, own, command::reset_connection, {}, out);

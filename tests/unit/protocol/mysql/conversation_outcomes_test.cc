@@ -114,3 +114,35 @@ TEST_CASE("mysql outcomes: a write that asks for what the statement before it le
     }
     CHECK(facts_of(lab, "SELECT FOUND_ROWS()").same_connection);
 }
+
+TEST_CASE("mysql outcomes: a transaction that writes does not begin on the replica of one that read") {
+    for (const char* sql : {"BEGIN", "START TRANSACTION READ WRITE", "COMMIT; INSERT INTO t VALUES (1)",
+                            "ROLLBACK; START TRANSACTION READ WRITE; INSERT INTO t VALUES (1)"}) {
+        CAPTURE(sql);
+        Lab lab;
+        lab.synchronise(Slot::b);
+        lab.receive(ok_packet(1), Slot::b);
+        lab.send(query("START TRANSACTION READ ONLY"), Slot::b);
+        lab.receive(ok_packet(1, in_transaction | status::in_transaction_read_only), Slot::b);
+        const auto facts = facts_of(lab, sql);
+        CHECK(facts.destination == sql::Destination::primary);
+        CHECK(lab.conversation->transaction() == dialect::Transaction::idle);
+        lab.send(query(sql));
+        lab.receive(ok_packet(1));
+        // What is left there of the transaction is ended before the connection is used again.
+        lab.scratch.clear();
+        CHECK(lab.synchronise(Slot::b).starts_with(query("ROLLBACK")));
+    }
+    Lab lab;
+    lab.send(query("START TRANSACTION READ ONLY"), Slot::b);
+    lab.receive(ok_packet(1, in_transaction | status::in_transaction_read_only), Slot::b);
+    for (const char* sql : {"SELECT a FROM t", "COMMIT", "ROLLBACK AND CHAIN", "SELECT 1; SELECT 2"}) {
+        CAPTURE(sql);
+        facts_of(lab, sql);
+        CHECK(lab.conversation->transaction() == dialect::Transaction::active);
+    }
+    // Behind a COMMIT in flight nobody knows yet where the next statement belongs.
+    lab.send(query("COMMIT"), Slot::b);
+    lab.send(query("INSERT INTO t VALUES (1)"));
+    CHECK(lab.kind == CutKind::wait);
+}
