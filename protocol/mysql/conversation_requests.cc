@@ -315,7 +315,6 @@ bool Conversation::rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) {
         Unit& unit = units_.at(i);
         unit.reply = Reply(reply_kind(unit.command), slots_[index(slot)].capabilities);
         unit.run_again();
-        unit.next_sequence = 1;
         unit.shift = 0;
         unit.owes_eof = false;
         const auto header = peek_packet_header(requests);

@@ -146,3 +146,16 @@ TEST_CASE("mysql outcomes: a transaction that writes does not begin on the repli
     lab.send(query("INSERT INTO t VALUES (1)"));
     CHECK(lab.kind == CutKind::wait);
 }
+
+TEST_CASE("mysql outcomes: an error behind heads that the client has continues their numbers") {
+    Lab lab;
+    lab.send(query("SELECT a FROM t"), Slot::b);
+    lab.receive(packet(1, "\x01") + column(2), Slot::b);
+    lab.conversation->slot_lost(Slot::b);
+    ByteBuffer out;
+    lab.conversation->rerun_unit(Slot::a, as_bytes(query("SELECT a FROM t")), out);
+    lab.conversation->slot_lost(Slot::a);
+    out.clear();
+    lab.conversation->fail_unit({dialect::Failure::no_server, "gone", {}, {}, {}}, out);
+    CHECK(as_text(out).substr(0, 4) == err_packet(3, 9704, "gone").substr(0, 4));
+}
