@@ -128,6 +128,8 @@ Conversation::Verdict Conversation::take_unit(Slot slot, PacketRole role, const 
             if (!unit.deliver_head()) return Verdict::drop;
             // The columns of a COM_FIELD_LIST, and of a second result, can't be taken back.
             if (unit.command == command::field_list || unit.next_statement > 0) unit.rows_delivered = true;
+            // Nor can a number of columns that no definitions follow: another connection would send them.
+            if (role == PacketRole::column_count && unit.reply.in_rows()) unit.rows_delivered = true;
             break;
         case PacketRole::row:
             if (unit.owes_eof) append_eof_for_client(unit, packet.sequence(), made);

@@ -159,3 +159,11 @@ TEST_CASE("mysql outcomes: an error behind heads that the client has continues t
     lab.conversation->fail_unit({dialect::Failure::no_server, "gone", {}, {}, {}}, out);
     CHECK(as_text(out).substr(0, 4) == err_packet(3, 9704, "gone").substr(0, 4));
 }
+
+TEST_CASE("mysql outcomes: a result whose definitions the client has from before is not run again elsewhere") {
+    Lab lab(modern_client | capability::cache_metadata);
+    lab.conversation->slot_parameters(Slot::b, {{"capabilities", std::to_string(modern_client | capability::cache_metadata)}});
+    lab.send(query("SELECT a FROM t"), Slot::b);
+    lab.receive(packet(1, std::string("\x01\x00", 2)), Slot::b);
+    CHECK_FALSE(lab.conversation->rerunnable());
+}
