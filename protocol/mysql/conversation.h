@@ -2,6 +2,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -209,6 +210,7 @@ private:
     dialect::Cut cut_prepare(Bytes payload, bool whole, ByteBuffer& out);
     dialect::Cut cut_close(Bytes payload, bool whole);
     dialect::Cut cut_statement_command(Bytes payload, bool whole, ByteBuffer& out);
+    std::optional<dialect::Cut> take_kill(const sql::Classification& classes, ByteBuffer& out);
     void demand_primary(sql::Reason reason);
     void take_classes(const sql::Classification& classes);
     bool commits(const sql::Statement& statement) const;

@@ -174,16 +174,30 @@ Cut Conversation::cut_query(Bytes payload, bool whole, ByteBuffer& out) {
         scratch_.facts.reason = sql::Reason::too_long;
     }
     if (lost_) return answer_lost(out);
+    if (const auto kill = take_kill(scratch_.query, out)) return *kill;
     if (scratch_.query.statement_count == 1) {
         const sql::Statement& only = scratch_.query.statements[0];
-        if (only.kill != sql::Statement::Kill::none)
-            return ask_kill(only.kill_id, only.kill == sql::Statement::Kill::connection);
         if (only.asks_connection_id) {
             if (!units_.empty()) return {CutKind::wait};
             return answer_connection_id(only.name, out);
         }
     }
     return begin_or_wait();
+}
+
+/// KILL is of the proxy's own numbers: what it can't follow, a server would take for one of its own.
+std::optional<Cut> Conversation::take_kill(const sql::Classification& classes, ByteBuffer& out) {
+    using Kill = sql::Statement::Kill;
+    const auto begin = classes.statements.begin();
+    const auto end = begin + static_cast<std::ptrdiff_t>(classes.statement_count);
+    const auto found =
+        std::find_if(begin, end, [](const sql::Statement& each) { return each.kill != Kill::none; });
+    if (found == end) return std::nullopt;
+    if (classes.statement_count > 1 || found->kill == Kill::other) {
+        return answer_here(out, error::not_supported, "42000",
+                           "the proxy takes KILL [CONNECTION | QUERY] with a number, alone in its message");
+    }
+    return ask_kill(found->kill_id, found->kill == Kill::connection);
 }
 
 Cut Conversation::cut_prepare(Bytes payload, bool whole, ByteBuffer& out) {
@@ -310,6 +324,7 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
         case command::stmt_execute:
             if (payload.size() < execute_head_bytes)
                 return answer_here(out, 1835, "HY000", "Malformed communication packet");
+            if (const auto kill = take_kill(prepared->statement->classes, out)) return *kill;
             scratch_.opens_cursor = std::to_integer<uint8_t>(payload[5]) != 0;
             if (scratch_.opens_cursor || prepared->has_long_data || prepared->has_cursor || is_partial) {
                 facts.destination = Destination::primary;

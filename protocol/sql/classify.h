@@ -130,7 +130,7 @@ struct Statement {
     /// understood). The statements that only begin or end transactions have a Control that says so.
     bool may_commit = false;
     /// KILL: the proxy's own numbers of connections are meant, not a server's.
-    enum class Kill : uint8_t { none, connection, query } kill = Kill::none;
+    enum class Kill : uint8_t { none, connection, query, other } kill = Kill::none;
     uint64_t kill_id = 0;
     /// MySQL: the whole statement is SELECT CONNECTION_ID(), which the proxy answers by itself; `name` is the
     /// result's column.

@@ -181,6 +181,9 @@ void Classifier::kill() {
     administration();
     advance();
     if (is_text("hard") || is_text("soft")) advance();
+    // Users and queries are numbered by nobody here.
+    if (is_text("user") || (is_text("query") && has_text(next_, "id"))) return;
+    statement_->kill = Statement::Kill::other;
     Statement::Kill kind = Statement::Kill::connection;
     if (is_text("query")) kind = Statement::Kill::query;
     if (is_text("connection") || is_text("query")) advance();

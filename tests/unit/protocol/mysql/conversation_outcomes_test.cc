@@ -167,3 +167,19 @@ TEST_CASE("mysql outcomes: a result whose definitions the client has from before
     lab.receive(packet(1, std::string("\x01\x00", 2)), Slot::b);
     CHECK_FALSE(lab.conversation->rerunnable());
 }
+
+TEST_CASE("mysql outcomes: KILL in a form that the proxy can't follow reaches no server") {
+    Lab lab;
+    for (const char* sql : {"KILL 5; SELECT 1", "SELECT 1; KILL QUERY 5", "KILL @a"}) {
+        CAPTURE(sql);
+        CHECK(lab.send(query(sql)).empty());
+        CHECK(lab.kind == CutKind::answer);
+    }
+    CHECK_FALSE(lab.send(query("KILL USER app")).empty());
+    lab.receive(ok_packet(1));
+    lab.send(command_of(command::stmt_prepare, "KILL 5"));
+    lab.receive(packet(1, std::string("\0", 1) + id_bytes(1) + std::string(7, '\0')));
+    lab.send(command_of(command::stmt_execute, id_bytes(1) + std::string(1, '\0') + id_bytes(1)));
+    CHECK(lab.kind == CutKind::kill);
+    CHECK(lab.conversation->kill_request().process_id == 5);
+}
