@@ -156,6 +156,7 @@ void Conversation::take_sync(Slot slot, PacketRole role, Bytes payload, bool is_
     SlotState& state = slots_[index(slot)];
     Sync& sync = state.syncs.front();
     Prepared* prepared = sync.kind == Sync::Kind::prepare ? find_prepared(sync.statement_id) : nullptr;
+    if (role == PacketRole::local_infile) return lying(scan, "a wish for a file that nobody offered");
     if (role == PacketRole::error) {
         const auto err = parse_err(payload);
         if (err && announces_end(err->number)) return connection_ends(*err, scan);
