@@ -161,10 +161,11 @@ struct UnitFacts {
     /// its answer has reached the client.
     bool rerunnable = false;
     bool may_write = true;
-    bool commits = false;  // a COMMIT is in it: when it is lost, nobody knows whether that came true
+    bool commits = false;  // it commits, or may: when it is lost, nobody knows whether that came true
     bool too_long = false;
     /// It wants the connection of the statement before it (FOUND_ROWS(), SHOW WARNINGS).
     bool same_connection = false;
+    bool is_answered = true;  // false: a piece of a parameter, say, that nobody waits for
     std::string_view text;  // for rules, learning: of the statement that decided; lives as long as the input
 
     /// What holds of a unit before anything in it was looked at: each request can only demand more.

@@ -52,7 +52,10 @@ dialect::SessionLog& Conversation::log() {
 void Conversation::clear_pins() {
     pins_ = {};
     if (!prepared_) return;
-    for (auto& [id, prepared] : *prepared_) prepared.has_long_data = prepared.has_cursor = false;
+    for (auto& [id, prepared] : *prepared_) {
+        prepared.lost_long_data = prepared.lost_long_data || prepared.has_long_data;
+        prepared.has_long_data = prepared.has_cursor = false;
+    }
 }
 
 void Conversation::slot_opened(Slot slot, bool is_replica) {
@@ -85,6 +88,15 @@ void Conversation::slot_lost(Slot slot) {
     if (slot == active_) {
         padding_ = state.body_is_dropped ? 0 : state.body_left;
         payload_is_open_ = state.continues && !state.body_is_dropped;
+        // The rest of a request that nobody answers has nowhere to go.
+        if (units_.empty() && stream_under_way()) stream_dropped_ = true;
+    }
+    if (pins_.long_data > 0 && prepared_) {
+        for (auto& [id, prepared] : *prepared_) {
+            if (!prepared.has_long_data || prepared.long_data_slot != slot) continue;
+            forget_long_data(prepared);
+            prepared.lost_long_data = true;
+        }
     }
     const uint32_t generation = state.generation + 1;
     state = {};

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -41,6 +42,7 @@ struct CutScratch {
     uint32_t statement_id = 0;  // the client's; 0: none
     bool is_answered = true;
     bool opens_cursor = false;
+    bool ends_transaction = false;  // a COMMIT, a ROLLBACK or a BEGIN is in it
     bool is_last_prepared = false;  // it names its statement as "the last one prepared", which is in flight
     ByteBuffer answer;
     void clear();
@@ -127,9 +129,12 @@ private:
         bool resendable = false;    // its bytes are kept: a refusal proves that it was not carried out
         bool trackers_lie = false;  // SET STATEMENT: what is reported holds for this statement only
         bool is_call = false;       // answers and statements can't be matched one by one
+        bool changes_reading = false;  // what a text behind it means is known when it is answered
         bool owes_eof = false;      // behind the column definitions, to a client without DEPRECATE_EOF
         uint32_t statement_id = 0;  // the client's, of prepared statements
         StatementRef statement;
+        std::unique_ptr<std::string> names_last;  // an execution of "the last one prepared", without an id yet
+        bool ends_transaction = false;
     };
     /// A command of the proxy's own that brings a connection to the session's state.
     struct Sync {
@@ -145,6 +150,7 @@ private:
         bool is_read_only = false;  // we made it so
         bool needs_reset = false;   // it still has the state of before a COM_RESET_CONNECTION
         bool needs_tracking = false;
+        bool needs_rollback = false;  // of a transaction that only read, and was given up
         bool multi_statements = false;
         bool body_is_dropped = false;
         bool continues = false;  // the payload goes on in a further packet
@@ -180,7 +186,9 @@ private:
 
     // conversation_synchronising.cc
     bool ask_for_statement(Slot slot, uint32_t statement_id, ByteBuffer& out);
-    bool ask_for_state(Slot slot, uint32_t statement_id, ByteBuffer& out);
+    bool is_asked_for(Slot slot, uint32_t statement_id);
+    void ask_for_state(Slot slot, ByteBuffer& out);
+    bool sync_begun(Slot slot);
     void ask(SlotState& state, Sync sync, uint8_t command, std::string_view text, ByteBuffer& out);
     void take_sync(Slot slot, PacketRole role, Bytes payload, bool is_whole, dialect::Scan& scan);
 
@@ -189,7 +197,9 @@ private:
     dialect::Cut cut_file(Bytes in, ByteBuffer& out);
     bool stream_under_way() const { return stream_left_ > 0 || stream_continues_; }
     void begin_stream(bool dropped);
+    void note_statements(const sql::Classification& classes, Unit& unit);
     dialect::Cut drop_request();
+    bool leave_replica();
     dialect::Cut begin_or_wait();
 
     // conversation_commands.cc
@@ -197,11 +207,14 @@ private:
     dialect::Cut cut_command(Bytes payload, bool whole, ByteBuffer& out);
     std::string_view query_text(Bytes payload, bool& ok) const;
     dialect::Cut cut_query(Bytes payload, bool whole, ByteBuffer& out);
-    dialect::Cut cut_prepare(Bytes payload, bool whole);
+    dialect::Cut cut_prepare(Bytes payload, bool whole, ByteBuffer& out);
     dialect::Cut cut_close(Bytes payload, bool whole);
     dialect::Cut cut_statement_command(Bytes payload, bool whole, ByteBuffer& out);
+    std::optional<dialect::Cut> take_kill(const sql::Classification& classes, ByteBuffer& out);
     void demand_primary(sql::Reason reason);
     void take_classes(const sql::Classification& classes);
+    bool commits(const sql::Statement& statement) const;
+    const sql::Classification* executed_text(const sql::Statement& statement) const;
 
     // conversation_answers.cc
     dialect::Cut answer_here(ByteBuffer& out, uint16_t number, std::string_view sqlstate,
@@ -215,9 +228,19 @@ private:
     bool is_present(const Prepared& prepared, Slot slot) const;
     void note_prepared(Slot slot, const Unit& unit);
     void forget_statements();
+    void forget_long_data(Prepared& prepared);
+    void drop_long_data(Prepared& prepared);
     void append_closes(Slot slot, ByteBuffer& prefix);
     void append_request(Bytes request, const Unit& unit, Slot slot, ByteBuffer& out);
     void append_execute(Bytes request, Prepared& prepared, Slot slot, ByteBuffer& out);
+    struct TypesExtent {
+        size_t flag_at = 0;  // from the beginning of the packet
+        std::byte flag{};
+        size_t begin = 0;
+        size_t size = 0;
+    };
+    static TypesExtent types_extent(uint8_t command, const Prepared& prepared);
+    static bool note_types(Bytes request, const TypesExtent& extent, Prepared& prepared, Slot slot);
 
     // conversation_responses.cc
     struct Packet;
@@ -239,6 +262,7 @@ private:
     void take_variable(Slot slot, std::string_view name, std::string_view value, const Unit& unit);
     void statement_done(Slot slot, Unit& unit);
     void apply_effect(Slot slot, const sql::Effect& effect);
+    void forget_text(const std::string& name);
     void wish(const sql::Effect& effect);
     void session_was_reset(Slot slot);
     void take_variables(PacketRole role, Bytes payload, bool is_whole);
@@ -291,8 +315,9 @@ private:
     bool payload_is_open_ = false;  // likewise: it would have gone on in a further packet
     size_t stream_left_ = 0;        // of a long request whose head was accepted
     uint64_t last_insert_id_ = 0;
+    size_t prepared_bytes_ = 0;       // of the texts of `prepared_`
     uint32_t last_statement_id_ = 0;  // given to the client
-    uint32_t last_prepared_ = 0;      // answered without an error
+    uint32_t last_prepared_ = 0;      // 0: the last one was answered with an error
     dialect::Pins pins_;
     dialect::KillRequest kill_;
     std::unique_ptr<std::unordered_map<uint32_t, Prepared>> prepared_;

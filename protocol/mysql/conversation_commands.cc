@@ -5,6 +5,7 @@
 #include "protocol/base/limits.h"
 #include "protocol/dialect/rerun.h"
 #include "protocol/mysql/conversation.h"
+#include "protocol/mysql/errors.h"
 
 namespace holdfast::mysql {
 namespace {
@@ -27,28 +28,16 @@ bool names_statement(uint8_t command) {
     }
 }
 
-/// Whether a statement may commit the transaction that it is part of. Most of what is no plain query does so
-/// before it begins, and a procedure may.
-/// spec    MySQL Reference Manual, "Statements That Cause an Implicit Commit"
-bool may_commit(const sql::Statement& statement) {
-    switch (statement.reason) {
-        case sql::Reason::ddl:
-        case sql::Reason::opaque:
-        case sql::Reason::server_local:
-        case sql::Reason::begin:
-        case sql::Reason::read_only_transaction: return true;
-        case sql::Reason::transaction_control:
-            if (statement.control == sql::Control::none) return true;  // XA
-            break;
-        default: break;
+bool ends_transaction(sql::Control control) {
+    switch (control) {
+        case sql::Control::begin:  // another one was open
+        case sql::Control::begin_read_only:
+        case sql::Control::commit:
+        case sql::Control::commit_and_chain:
+        case sql::Control::rollback:
+        case sql::Control::rollback_and_chain: return true;
+        default: return false;
     }
-    for (const auto& effect : statement.effects) {
-        if (effect.kind == sql::EffectKind::table_lock || effect.kind == sql::EffectKind::table_unlock ||
-            effect.key == "autocommit") {
-            return true;
-        }
-    }
-    return dialect::may_commit(statement);
 }
 
 }  // namespace
@@ -74,12 +63,25 @@ Cut Conversation::cut_command(Bytes payload, bool whole, ByteBuffer& out) {
         if (!units_.empty()) return {CutKind::wait};
         return {CutKind::log_in, scratch_.size};
     }
+    if (lost_ && command == command::stmt_send_long_data) {
+        // Its transaction's connection is gone, and nobody answers it.
+        if (payload.size() < statement_head_bytes) return whole ? drop_request() : Cut{};
+        const uint32_t id = load_le32(payload.data() + 1);
+        if (Prepared* prepared = find_prepared(id == last_prepared_id ? last_prepared_ : id))
+            prepared->lost_long_data = true;
+        return drop_request();
+    }
     if (lost_ && command != command::ping && command != command::query &&
-        command != command::reset_connection && command != command::stmt_send_long_data) {
+        command != command::reset_connection) {
         return answer_lost(out);
     }
+    const bool has_text =
+        command == command::query || command == command::stmt_prepare || names_statement(command);
+    for (size_t i = 0; has_text && i < units_.size(); ++i) {
+        if (units_.at(i).changes_reading) return {CutKind::wait};
+    }
     if (command == command::query) return cut_query(payload, whole, out);
-    if (command == command::stmt_prepare) return cut_prepare(payload, whole);
+    if (command == command::stmt_prepare) return cut_prepare(payload, whole, out);
     if (names_statement(command)) return cut_statement_command(payload, whole, out);
 
     // Everything else is short.
@@ -172,10 +174,9 @@ Cut Conversation::cut_query(Bytes payload, bool whole, ByteBuffer& out) {
         scratch_.facts.reason = sql::Reason::too_long;
     }
     if (lost_) return answer_lost(out);
+    if (const auto kill = take_kill(scratch_.query, out)) return *kill;
     if (scratch_.query.statement_count == 1) {
         const sql::Statement& only = scratch_.query.statements[0];
-        if (only.kill != sql::Statement::Kill::none)
-            return ask_kill(only.kill_id, only.kill == sql::Statement::Kill::connection);
         if (only.asks_connection_id) {
             if (!units_.empty()) return {CutKind::wait};
             return answer_connection_id(only.name, out);
@@ -184,17 +185,41 @@ Cut Conversation::cut_query(Bytes payload, bool whole, ByteBuffer& out) {
     return begin_or_wait();
 }
 
-Cut Conversation::cut_prepare(Bytes payload, bool whole) {
+/// KILL is of the proxy's own numbers: what it can't follow, a server would take for one of its own.
+std::optional<Cut> Conversation::take_kill(const sql::Classification& classes, ByteBuffer& out) {
+    using Kill = sql::Statement::Kill;
+    const auto begin = classes.statements.begin();
+    const auto end = begin + static_cast<std::ptrdiff_t>(classes.statement_count);
+    const auto found =
+        std::find_if(begin, end, [](const sql::Statement& each) { return each.kill != Kill::none; });
+    if (found == end) return std::nullopt;
+    if (classes.statement_count > 1 || found->kill == Kill::other) {
+        return answer_here(out, error::not_supported, "42000",
+                           "the proxy takes KILL [CONNECTION | QUERY] with a number, alone in its message");
+    }
+    return ask_kill(found->kill_id, found->kill == Kill::connection);
+}
+
+Cut Conversation::cut_prepare(Bytes payload, bool whole, ByteBuffer& out) {
     dialect::UnitFacts& facts = scratch_.facts;
     if (!whole && payload.size() < limits::statement_classified_bytes_max && scratch_.stream_left > 0)
         return {};
     const bool too_long = !whole || payload.size() > limits::statement_classified_bytes_max;
     const std::string_view text =
         as_text(payload.subspan(1)).substr(0, limits::statement_classified_bytes_max);
+    if (prepared_bytes_ + text.size() > limits::session_state_bytes_max) {
+        if (!units_.empty()) return {CutKind::wait};
+        last_prepared_ = 0;
+        return answer_here(out, 1461, "42000",
+                           "Can't create more than max_prepared_stmt_count statements (the texts of this "
+                           "session's are " +
+                               std::to_string(prepared_bytes_) + " bytes)");
+    }
     scratch_.statement = statements_.intern(text, context(too_long));
     take_classes(scratch_.statement->classes);
     facts.text = scratch_.statement->text();
     // Preparing runs nothing.
+    scratch_.ends_transaction = false;
     facts.rerunnable = !too_long;
     facts.may_write = false;
     facts.commits = false;
@@ -220,8 +245,9 @@ Cut Conversation::cut_close(Bytes payload, bool whole) {
         if (is_present(*prepared, slot))
             slots_[index(slot)].closes.push_back(prepared->server_id[index(slot)]);
     }
-    if (prepared->has_long_data && pins_.long_data > 0) --pins_.long_data;
+    forget_long_data(*prepared);
     if (prepared->has_cursor && pins_.held_cursors > 0) --pins_.held_cursors;
+    prepared_bytes_ -= prepared->statement->text().size();
     prepared_->erase(id);
     return drop_request();
 }
@@ -237,7 +263,15 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
         return answer_here(out, 1835, "HY000", "Malformed communication packet");
     uint32_t id = load_le32(payload.data() + 1);
     if (id == last_prepared_id) {
-        if (!units_.empty() && units_.back().command == command::stmt_prepare) {
+        bool is_preparing = false;
+        for (size_t i = 0; i < units_.size(); ++i)
+            is_preparing = is_preparing || units_.at(i).command == command::stmt_prepare;
+        if (is_preparing) {
+            const bool can_follow =
+                command == command::stmt_execute && units_.back().command == command::stmt_prepare && whole &&
+                payload.size() >= execute_head_bytes && payload[statement_head_bytes] == std::byte{0} &&
+                payload.size() <= limits::mysql_pipelined_execution_bytes_max;
+            if (!can_follow) return {CutKind::wait};
             scratch_.is_last_prepared = true;
             scratch_.statement = units_.back().statement;
             take_classes(scratch_.statement->classes);
@@ -257,6 +291,7 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
     }
     if (!prepared->error.empty()) {
         // It could not be prepared again on the connection that it needs.
+        if (command == command::stmt_send_long_data) return drop_request();  // its execution is told
         if (!units_.empty()) return {CutKind::wait};
         const std::string told = std::exchange(prepared->error, {});
         const auto err = parse_err(as_bytes(told));
@@ -265,15 +300,31 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
                 : Deferred{1243, "HY000", "the statement could not be prepared again"};
         return answer_here(out, why.number, why.sqlstate, why.message);
     }
+    const bool executes = command == command::stmt_execute || command == command::stmt_bulk_execute;
+    if (executes && !whole) {
+        // Of a long one all is needed to the types of its parameters.
+        const TypesExtent types = types_extent(command, *prepared);
+        if (packet_header_bytes + payload.size() < types.begin + types.size && scratch_.stream_left > 0)
+            return {};
+    }
     scratch_.statement_id = id;
     scratch_.statement = prepared->statement;
     take_classes(prepared->statement->classes);
     facts.text = prepared->statement->text();
     const bool is_partial = !whole;
+    const bool is_elsewhere =
+        prepared->has_long_data && prepared->long_data_slot != active_ && transaction_ != Transaction::idle;
+    if (executes && (prepared->lost_long_data || is_elsewhere)) {
+        if (!units_.empty()) return {CutKind::wait};
+        drop_long_data(*prepared);
+        return answer_here(out, error::state_lost, "HY000",
+                           "parameters sent in pieces were lost: the statement was not run");
+    }
     switch (command) {
         case command::stmt_execute:
             if (payload.size() < execute_head_bytes)
                 return answer_here(out, 1835, "HY000", "Malformed communication packet");
+            if (const auto kill = take_kill(prepared->statement->classes, out)) return *kill;
             scratch_.opens_cursor = std::to_integer<uint8_t>(payload[5]) != 0;
             if (scratch_.opens_cursor || prepared->has_long_data || prepared->has_cursor || is_partial) {
                 facts.destination = Destination::primary;
@@ -286,24 +337,26 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
             facts.may_write = true;
             break;
         case command::stmt_send_long_data:
-            scratch_.is_answered = false;
+            scratch_.is_answered = facts.is_answered = false;
             demand_primary(sql::Reason::session_state);
             facts.may_write = false;
             break;
         case command::stmt_fetch:
             demand_primary(sql::Reason::cursor);
-            facts.may_write = false;
+            facts.may_write = facts.commits = false;
             break;
         case command::stmt_reset:
             if (!prepared->has_cursor && !prepared->has_long_data) {
                 if (!units_.empty()) return {CutKind::wait};
+                forget_long_data(*prepared);
                 return answer_ok(out);
             }
             demand_primary(sql::Reason::session_state);
-            facts.may_write = false;
+            facts.may_write = facts.commits = false;
             break;
         default: break;
     }
+    if (!executes) scratch_.ends_transaction = false;
     // While requests are in flight, the connection can't be brought to have the statement.
     if (!units_.empty() && !is_present(*prepared, active_)) return {CutKind::wait};
     return begin_or_wait();
@@ -316,34 +369,74 @@ void Conversation::demand_primary(sql::Reason reason) {
     scratch_.facts.may_write = true;
 }
 
+/// What SQL's EXECUTE runs; nullptr: nobody knows.
+const sql::Classification* Conversation::executed_text(const sql::Statement& statement) const {
+    if (!texts_) return nullptr;
+    const auto found = texts_->find(statement.name);
+    return found == texts_->end() ? nullptr : &found->second->classes;
+}
+
+/// Whether it commits the transaction under way, or may.
+bool Conversation::commits(const sql::Statement& statement) const {
+    const bool is_idle = transaction_ == Transaction::idle && units_.empty();
+    return dialect::may_commit(statement) || statement.may_commit ||
+           (dialect::is_begin(statement.control) && !is_idle);
+}
+
 /// Sums up what the classifier says of the statements of a command.
 void Conversation::take_classes(const sql::Classification& classes) {
     dialect::UnitFacts& facts = scratch_.facts;
     facts.destination = classes.destination;
     facts.reason = classes.reason;
     facts.same_connection = classes.same_connection;
+    bool prepares = false;  // … anew, so that what an EXECUTE behind it runs is not known yet
+    bool executes = false;
+    Destination needed = Destination::replica;
     for (uint32_t i = 0; i < classes.statement_count; ++i) {
         const sql::Statement& each = classes.statements[i];
         bool harmless = dialect::is_harmless(each) && !each.same_connection;
+        Destination destination = each.destination;
+        sql::Reason reason = each.reason;
         if (each.executes_prepared) {
-            const auto found = texts_ ? texts_->find(each.name) : decltype(texts_->end()){};
-            const bool known = texts_ && found != texts_->end();
-            const sql::Classification* inner = known ? &found->second->classes : nullptr;
-            facts.destination = std::max(i == 0 ? Destination::replica : facts.destination,
-                                         inner ? inner->destination : Destination::primary);
-            facts.reason = inner ? inner->reason : sql::Reason::cursor;
-            harmless = inner && inner->statement_count == 1 && dialect::is_harmless(inner->statements[0]);
-            facts.commits |= !inner || inner->statement_count != 1 || may_commit(inner->statements[0]);
+            const sql::Classification* inner = prepares ? nullptr : executed_text(each);
+            // Its arguments may need the primary as well.
+            if (destination != Destination::primary) {
+                destination = inner ? inner->destination : Destination::primary;
+                reason = inner ? inner->reason : sql::Reason::cursor;
+            }
+            harmless = harmless && inner && inner->statement_count == 1 &&
+                       dialect::is_harmless(inner->statements[0]);
+            executes = true;
+            facts.commits |= !inner;
+            for (uint32_t k = 0; inner && k < inner->statement_count; ++k) {
+                facts.commits |= commits(inner->statements[k]);
+                scratch_.ends_transaction |= ends_transaction(inner->statements[k].control);
+            }
         }
-        facts.commits |= may_commit(each);
+        for (const auto& effect : each.effects) {
+            prepares = prepares || effect.kind == sql::EffectKind::prepare ||
+                       effect.kind == sql::EffectKind::deallocate;
+        }
+        if (i == 0 || destination > needed) {
+            needed = destination;
+            if (executes) facts.reason = reason;
+        }
+        scratch_.ends_transaction |= ends_transaction(each.control);
+        facts.commits |= commits(each);
         if (!harmless) {
             facts.rerunnable = false;
             facts.may_write |= !each.same_connection;
         }
     }
+    if (executes) facts.destination = needed;
+    // What writes goes to the primary, even when the statement before it ran on a replica.
+    if (facts.destination == Destination::primary && slots_[index(active_)].is_replica)
+        facts.same_connection = false;
     if (classes.truncated) {
         facts.rerunnable = false;
         facts.may_write = true;
+        facts.destination = Destination::primary;
+        facts.commits |= wants_multi_statements_;
     }
 }
 

@@ -90,7 +90,6 @@ bool names_variable(const sql::Statement& statement, std::string_view name) {
 void Conversation::statement_done(Slot slot, Unit& unit) {
     if (!unit.statements || unit.next_statement >= unit.statements->size()) return;
     const sql::Statement& statement = (*unit.statements)[unit.next_statement++];
-    if (statement.executes_prepared) return;
     for (const auto& effect : statement.effects) apply_effect(slot, effect);
 }
 
@@ -132,7 +131,9 @@ void Conversation::apply_effect(Slot slot, const sql::Effect& effect) {
         case EffectKind::prepare: {
             const auto text = sql::prepared_literal(effect.replay, context(false));
             if (effect.replay.empty() || !text) {
-                pins_.variables = true;  // its text is a user variable's
+                // Nobody knows what the name stands for now, but not for what it did.
+                forget_text(effect.key);
+                pins_.settings = true;
                 return;
             }
             log().record_now(effect);
@@ -140,14 +141,7 @@ void Conversation::apply_effect(Slot slot, const sql::Effect& effect) {
             (*texts_)[effect.key] = statements_.intern(*text, context(false));
             return;
         }
-        case EffectKind::deallocate: {
-            sql::Effect replayed = effect;
-            if (replayed.replay.empty())
-                replayed.replay = "DEALLOCATE PREPARE " + sql::quoted(effect.key, '`');
-            log().record_now(replayed);
-            if (texts_) texts_->erase(effect.key);
-            return;
-        }
+        case EffectKind::deallocate: forget_text(effect.key); return;
         case EffectKind::sequence:
         case EffectKind::reset:
         case EffectKind::reset_all:
@@ -161,6 +155,12 @@ void Conversation::apply_effect(Slot slot, const sql::Effect& effect) {
         case EffectKind::cursor_close:
         case EffectKind::cursor_close_all: return;
     }
+}
+
+/// What SQL's PREPARE gave this name is gone.
+void Conversation::forget_text(const std::string& name) {
+    log().record_now({EffectKind::deallocate, name, "DEALLOCATE PREPARE " + sql::quoted(name, '`')});
+    if (texts_) texts_->erase(name);
 }
 
 /// The client's own SET session_track_…: what it wants to be told from now on.

@@ -88,15 +88,19 @@ Conversation::Verdict Conversation::take_error(Slot slot, const Packet& packet, 
                 return Verdict::drop;
             }
         } else if (transaction_ == Transaction::idle) {
-            if (units_.size() == 1 && retainable() && unit.refusals < refusals_max) {
+            // A read-only transaction is the client's own doing, but for a replica's connection whose server
+            // was promoted.
+            const bool is_demoted = err->number != 1792 || state.is_read_only;
+            if (is_demoted && units_.size() == 1 && retainable() && unit.refusals < refusals_max) {
                 ++unit.refusals;
                 answer_is_complete_ = true;
                 scan.event = ScanEvent::refused;
                 return Verdict::drop;
             }
         } else if (err->number != 1792) {
-            // A transaction whose server has become read-only: certainly not committed, and it never will be.
-            unit.commits = false;
+            // A transaction whose server has become read-only: certainly not committed, and it never will be;
+            // but a procedure may have committed before.
+            unit.commits = unit.is_call;
             detail_ = err->message;
             last_error_code_.set("25006");
             scan.event = ScanEvent::dying;

@@ -32,6 +32,7 @@ void Conversation::fail_unit(const dialect::FailureText& text, ByteBuffer& out) 
     uint8_t sequence = units_.front().next_sequence;
     // An empty packet ends a payload that was announced to go on.
     if (std::exchange(payload_is_open_, false)) sequence = append_packet(out, sequence, {});
+    if (units_.front().command == command::stmt_prepare) last_prepared_ = 0;
     const bool is_last = units_.size() == 1;
     units_.pop();
     padding_ = 0;
@@ -49,7 +50,11 @@ void Conversation::fail_unit(const dialect::FailureText& text, ByteBuffer& out) 
 
 size_t Conversation::refuse_unit(Bytes, const dialect::FailureText& text, ByteBuffer& out) {
     begin_stream(true);
-    if (!scratch_.is_answered) return scratch_.size;
+    if (scratch_.command == command::stmt_prepare) last_prepared_ = 0;
+    if (!scratch_.is_answered) {
+        if (Prepared* prepared = find_prepared(scratch_.statement_id)) prepared->lost_long_data = true;
+        return scratch_.size;
+    }
     if (stream_under_way()) {
         deferred_ = std::make_unique<Deferred>(describe(text));
     } else {
@@ -77,6 +82,7 @@ void Conversation::lose_transaction(const dialect::FailureText& text) {
 /// The first request after a transaction was lost with its server: its answer says so, unless it gives the
 /// transaction up by itself.
 Cut Conversation::answer_lost(ByteBuffer& out) {
+    if (scratch_.command == command::stmt_prepare) last_prepared_ = 0;
     const auto text = std::move(lost_);
     const bool gives_up = scratch_.command == command::query && scratch_.query.statement_count == 1 &&
                           scratch_.query.statements[0].control == sql::Control::rollback;

@@ -35,6 +35,29 @@ ReplyKind reply_kind(uint8_t command) {
     }
 }
 
+/// Whether a statement may change what a later text means: by the character set, the SQL mode, the schema, or
+/// what a name was prepared for.
+bool changes_reading(const sql::Statement& statement) {
+    switch (statement.reason) {
+        case sql::Reason::opaque:
+        case sql::Reason::unparsed:
+        case sql::Reason::unknown_function:
+        case sql::Reason::writing_function: return true;
+        default: break;
+    }
+    return statement.executes_prepared ||
+           std::any_of(statement.effects.begin(), statement.effects.end(), [](const sql::Effect& effect) {
+               return effect.kind == sql::EffectKind::set || effect.kind == sql::EffectKind::set_opaque ||
+                      effect.kind == sql::EffectKind::prepare || effect.kind == sql::EffectKind::deallocate;
+           });
+}
+
+bool is_opaque(const sql::Classification& text) {
+    const auto begin = text.statements.begin();
+    return std::any_of(begin, begin + static_cast<std::ptrdiff_t>(text.statement_count),
+                       [](const sql::Statement& each) { return each.is_opaque; });
+}
+
 }  // namespace
 
 void CutScratch::clear() {
@@ -48,6 +71,7 @@ void CutScratch::clear() {
     is_answered = true;
     opens_cursor = false;
     is_last_prepared = false;
+    ends_transaction = false;
     query.statement_count = 0;
     query.has_effects = query.has_control = query.truncated = false;
 }
@@ -142,7 +166,23 @@ Cut Conversation::drop_request() {
     return {CutKind::drop, scratch_.size};
 }
 
+/// A transaction that only reads lives on a replica, and what comes next ends it and may write: nothing of it
+/// is left to be committed there, so that it is given up. False: what is in flight must be answered first.
+bool Conversation::leave_replica() {
+    if (transaction_ != Transaction::active || !slots_[index(active_)].is_replica || !corrects_) return true;
+    for (size_t i = 0; i < units_.size(); ++i) {
+        if (units_.at(i).ends_transaction) return false;
+    }
+    const bool writes_behind = scratch_.ends_transaction && scratch_.facts.destination == Destination::primary;
+    if (!writes_behind) return true;
+    if (!units_.empty()) return false;
+    forget_transaction();
+    slots_[index(active_)].needs_rollback = true;
+    return true;
+}
+
 Cut Conversation::begin_or_wait() {
+    if (!leave_replica()) return {CutKind::wait};
     if (!is_autocommit_) {
         // Whatever touches a table begins a transaction.
         scratch_.facts.destination = Destination::primary;
@@ -163,8 +203,13 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
     SlotState& state = slots_[index(slot)];
     if (!scratch_.is_answered) {
         Prepared* prepared = find_prepared(scratch_.statement_id);
+        if (prepared->has_long_data && prepared->long_data_slot != slot) {
+            drop_long_data(*prepared);
+            prepared->lost_long_data = true;
+        }
         if (!prepared->has_long_data) ++pins_.long_data;
         prepared->has_long_data = true;
+        prepared->long_data_slot = slot;
         Unit none;
         none.command = command;
         none.statement_id = scratch_.statement_id;
@@ -179,16 +224,31 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
     unit.reply = Reply(reply_kind(command), state.capabilities);
     unit.rerunnable = facts.rerunnable && !stream_under_way();
     unit.resendable = !stream_under_way() && command != command::stmt_fetch;
+    Prepared* of = scratch_.statement_id != 0 ? find_prepared(scratch_.statement_id) : nullptr;
+    bool lacks_long_data = false;
+    if (of && (of->has_long_data || of->lost_long_data) && command != command::stmt_fetch) {
+        // They are used up with it, whatever comes of it.
+        unit.resendable = false;
+        lacks_long_data = of->has_long_data && of->long_data_slot != slot && command != command::stmt_reset;
+        if (of->has_long_data && of->long_data_slot != slot) {
+            drop_long_data(*of);
+        } else {
+            forget_long_data(*of);
+        }
+    }
     unit.may_write = facts.may_write;
     unit.commits = facts.commits;
+    unit.ends_transaction = scratch_.ends_transaction && command != command::stmt_prepare;
     unit.needs_primary = facts.destination == Destination::primary;
     unit.statement_id = scratch_.statement_id;
     unit.statement = scratch_.statement;
+    if (scratch_.is_last_prepared) unit.names_last = std::make_unique<std::string>(as_text(in));
     if (command == command::stmt_prepare) unit.statement_id = ++last_statement_id_;
     if (command == command::binlog_dump || command == command::binlog_dump_gtid ||
         command == command::register_slave)
         pins_.replication = true;
 
+    unit.changes_reading = command == command::reset_connection || command == command::init_db;
     const bool runs = command == command::query || command == command::stmt_execute ||
                       command == command::stmt_bulk_execute;
     const sql::Classification* classes = command == command::query    ? &scratch_.query
@@ -200,20 +260,51 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
             unit.begins = dialect::is_begin(first.control);
             unit.is_rollback = first.control == Control::rollback;
         }
-        for (uint32_t i = 0; i < classes->statement_count; ++i)
-            unit.is_call |= classes->statements[i].reason == sql::Reason::opaque;
-        unit.keep_statements(*classes);
+        for (uint32_t i = 0; i < classes->statement_count; ++i) {
+            const sql::Statement& each = classes->statements[i];
+            const auto* text = each.executes_prepared ? executed_text(each) : nullptr;
+            unit.is_call |= each.is_opaque || (each.executes_prepared && !text) || (text && is_opaque(*text));
+            unit.changes_reading |= changes_reading(each);
+        }
+        note_statements(*classes, unit);
+        // Some of what these do may be done when the server refuses the rest.
+        if (unit.is_call || command == command::stmt_bulk_execute) unit.resendable = false;
         unit.trackers_lie = first.reason != sql::Reason::session_state && facts.text.size() >= 13 &&
                             (facts.text[0] | 0x20) == 's' && (facts.text[1] | 0x20) == 'e' &&
                             (facts.text[2] | 0x20) == 't';
     }
     // Settings changed somewhere in a text that was not read can't be replayed.
-    if (facts.too_long && classes && dialect::may_hide_settings(*classes)) pins_.settings = true;
+    if (facts.too_long && classes && dialect::may_hide_settings(*classes))
+        pins_.settings = unit.changes_reading = true;
     if (unit.statement_id != 0 && command != command::stmt_prepare) {
+        const size_t at = prefix.size();
         append_request(in, unit, slot, prefix);
+        // Refused, rather than run without them.
+        if (lacks_long_data) store_le32(prefix.data() + at + packet_header_bytes + 1, 0);
         return false;
     }
     return true;
+}
+
+/// Keeps the statements of a unit, when one of them leaves something in the session. An EXECUTE leaves what
+/// its text does.
+void Conversation::note_statements(const sql::Classification& classes, Unit& unit) {
+    const auto begin = classes.statements.begin();
+    const auto end = begin + static_cast<std::ptrdiff_t>(classes.statement_count);
+    const auto executes = [&](const sql::Statement& each) {
+        const auto* text = each.executes_prepared ? executed_text(each) : nullptr;
+        return text && text->has_effects;
+    };
+    if (!std::any_of(begin, end, executes)) return unit.keep_statements(classes);
+    unit.statements = std::make_unique<std::vector<sql::Statement>>(begin, end);
+    for (sql::Statement& each : *unit.statements) {
+        if (!executes(each)) continue;
+        const sql::Classification& text = *executed_text(each);
+        for (uint32_t i = 0; i < text.statement_count; ++i) {
+            const auto& effects = text.statements[i].effects;
+            each.effects.insert(each.effects.end(), effects.begin(), effects.end());
+        }
+    }
 }
 
 bool Conversation::rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) {
@@ -224,7 +315,6 @@ bool Conversation::rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) {
         Unit& unit = units_.at(i);
         unit.reply = Reply(reply_kind(unit.command), slots_[index(slot)].capabilities);
         unit.run_again();
-        unit.next_sequence = 1;
         unit.shift = 0;
         unit.owes_eof = false;
         const auto header = peek_packet_header(requests);

@@ -128,6 +128,8 @@ Conversation::Verdict Conversation::take_unit(Slot slot, PacketRole role, const 
             if (!unit.deliver_head()) return Verdict::drop;
             // The columns of a COM_FIELD_LIST, and of a second result, can't be taken back.
             if (unit.command == command::field_list || unit.next_statement > 0) unit.rows_delivered = true;
+            // Nor can a number of columns that no definitions follow: another connection would send them.
+            if (role == PacketRole::column_count && unit.reply.in_rows()) unit.rows_delivered = true;
             break;
         case PacketRole::row:
             if (unit.owes_eof) append_eof_for_client(unit, packet.sequence(), made);
@@ -220,12 +222,16 @@ void Conversation::take_ok(Slot slot, Unit& unit, const OkPacket& ok) {
     Prepared* prepared = unit.statement_id != 0 ? find_prepared(unit.statement_id) : nullptr;
     if (prepared && (unit.command == command::stmt_execute || unit.command == command::stmt_bulk_execute ||
                      unit.command == command::stmt_reset)) {
-        if (std::exchange(prepared->has_long_data, false) && pins_.long_data > 0) --pins_.long_data;
         if (std::exchange(prepared->has_cursor, false) && pins_.held_cursors > 0) --pins_.held_cursors;
         if ((ok.status & status::cursor_exists) != 0) {
             prepared->has_cursor = true;
             ++pins_.held_cursors;
         }
+    }
+    // At its end the server closes it.
+    if (prepared && unit.command == command::stmt_fetch && (ok.status & status::last_row_sent) != 0 &&
+        std::exchange(prepared->has_cursor, false) && pins_.held_cursors > 0) {
+        --pins_.held_cursors;
     }
     if (!unit.is_call) statement_done(slot, unit);
     if (!ok.session_state.empty()) take_session_state(slot, unit, ok);
@@ -250,11 +256,17 @@ void Conversation::finish_unit(Slot slot) {
                 break;
             default: break;
         }
+    } else if (!unit.is_call && unit.statements && unit.next_statement < unit.statements->size()) {
+        // A PREPARE that fails leaves nothing of what the name stood for.
+        for (const auto& effect : (*unit.statements)[unit.next_statement].effects) {
+            if (effect.kind == sql::EffectKind::prepare) forget_text(effect.key);
+        }
     } else if (unit.is_call && unit.statements &&
                std::any_of(unit.statements->begin(), unit.statements->end(),
                            [](const sql::Statement& each) { return !each.effects.empty(); })) {
         pins_.settings = true;  // how far it came can't be told
     }
+    if (unit.had_error && unit.command == command::stmt_prepare) last_prepared_ = 0;
     if (transaction_ == Transaction::idle) state.has_next_transaction = false;
     if (log_) {
         const bool changed = state.synced != log_->version();

@@ -1,8 +1,15 @@
 // Prepared statements: the ids that the client knows them by, and those of each server connection.
+#include <utility>
 
 #include "protocol/mysql/conversation.h"
 
 namespace holdfast::mysql {
+namespace {
+
+/// A flag of COM_STMT_BULK_EXECUTE.
+constexpr std::byte bulk_tells_types{0x80};
+
+}  // namespace
 
 Prepared* Conversation::find_prepared(uint32_t id) {
     if (!prepared_) return nullptr;
@@ -19,19 +26,42 @@ bool Conversation::is_present(const Prepared& prepared, Slot slot) const {
 void Conversation::note_prepared(Slot slot, const Unit& unit) {
     if (!prepared_) prepared_ = std::make_unique<std::unordered_map<uint32_t, Prepared>>();
     Prepared& prepared = (*prepared_)[unit.statement_id];
+    if (!prepared.statement) prepared_bytes_ += unit.statement->text().size();
     prepared.statement = unit.statement;
     prepared.parameters = unit.reply.parameters();
     prepared.server_id[index(slot)] = unit.reply.statement_id();
     prepared.generation[index(slot)] = slots_[index(slot)].generation;
     last_prepared_ = unit.statement_id;
+    if (units_.size() > 1 && units_.at(1).names_last) {
+        Unit& execution = units_.at(1);
+        const auto request = std::move(execution.names_last);
+        execution.statement_id = unit.statement_id;
+        if (prepared.parameters > 0)
+            note_types(as_bytes(*request), types_extent(execution.command, prepared), prepared, slot);
+    }
 }
 
 void Conversation::forget_statements() {
     prepared_.reset();
+    prepared_bytes_ = 0;
     texts_.reset();
     last_prepared_ = 0;
     for (auto& slot : slots_) slot.closes.clear();
     pins_.long_data = pins_.held_cursors = 0;
+}
+
+/// Parameters that came in pieces are no more: executed, reset or lost.
+void Conversation::forget_long_data(Prepared& prepared) {
+    if (std::exchange(prepared.has_long_data, false) && pins_.long_data > 0) --pins_.long_data;
+    prepared.lost_long_data = false;
+}
+
+/// Those that a connection has already must not be executed there later: it gets the statement anew.
+void Conversation::drop_long_data(Prepared& prepared) {
+    const Slot slot = prepared.long_data_slot;
+    if (prepared.has_long_data && is_present(prepared, slot))
+        slots_[index(slot)].closes.push_back(std::exchange(prepared.server_id[index(slot)], 0));
+    forget_long_data(prepared);
 }
 
 /// Closes on the server what the client has closed since.
@@ -44,45 +74,64 @@ void Conversation::append_closes(Slot slot, ByteBuffer& prefix) {
 /// Appends a request that names a prepared statement, with the connection's own id of it.
 void Conversation::append_request(Bytes request, const Unit& unit, Slot slot, ByteBuffer& out) {
     Prepared* prepared = find_prepared(unit.statement_id);
-    if (!prepared || !is_present(*prepared, slot)) {
-        // The server says that it does not know it; the client's own id may be that of another one there.
-        const size_t at = out.size();
-        append(out, request);
-        store_le32(out.data() + at + packet_header_bytes + 1, 0);
-        return;
-    }
-    if (unit.command == command::stmt_execute) return append_execute(request, *prepared, slot, out);
+    const bool is_there = prepared && is_present(*prepared, slot);
+    const bool executes = unit.command == command::stmt_execute || unit.command == command::stmt_bulk_execute;
+    if (is_there && executes) return append_execute(request, *prepared, slot, out);
     const size_t at = out.size();
     append(out, request);
-    store_le32(out.data() + at + packet_header_bytes + 1, prepared->server_id[index(slot)]);
+    // Servers number statements from 1: of 0 they say that they don't know it. The client's own number might
+    // be that of another statement there.
+    store_le32(out.data() + at + packet_header_bytes + 1, is_there ? prepared->server_id[index(slot)] : 0);
 }
 
-/// COM_STMT_EXECUTE tells the parameters' types only when they have changed: another connection has to be
-/// told all the same.
-/// spec    MySQL Internals, "COM_STMT_EXECUTE"
+/// Where an execution says whether it tells its parameters' types, and where they are.
+Conversation::TypesExtent Conversation::types_extent(uint8_t command, const Prepared& prepared) {
+    TypesExtent extent;
+    extent.size = size_t{prepared.parameters} * 2;
+    if (command == command::stmt_bulk_execute) {
+        extent.flag_at = packet_header_bytes + statement_head_bytes;
+        extent.begin = extent.flag_at + 2;
+        extent.flag = bulk_tells_types;
+    } else {
+        extent.flag_at = packet_header_bytes + execute_head_bytes + (size_t{prepared.parameters} + 7) / 8;
+        extent.begin = extent.flag_at + 1;
+        extent.flag = std::byte{1};
+    }
+    return extent;
+}
+
+/// Notes the types that an execution on `slot` tells. False: it tells none.
+bool Conversation::note_types(Bytes request, const TypesExtent& extent, Prepared& prepared, Slot slot) {
+    if (request.size() <= extent.flag_at || (request[extent.flag_at] & extent.flag) == std::byte{0})
+        return false;
+    if (request.size() < extent.begin + extent.size) return true;  // the server's to refuse
+    prepared.types = as_text(request.subspan(extent.begin, extent.size));
+    prepared.has_types = {};
+    prepared.has_types[index(slot)] = true;
+    return true;
+}
+
+/// Executions tell the parameters' types only when they have changed: another connection has to be told all
+/// the same. A server that was never told takes the values for NULLs.
+/// spec    MySQL Internals, "COM_STMT_EXECUTE"; MariaDB Knowledge Base, "COM_STMT_BULK_EXECUTE"
 void Conversation::append_execute(Bytes request, Prepared& prepared, Slot slot, ByteBuffer& out) {
     const size_t at = out.size();
     append(out, request);
     store_le32(out.data() + at + packet_header_bytes + 1, prepared.server_id[index(slot)]);
     if (prepared.parameters == 0 || client_has(capability::query_attributes)) return;
-    const size_t flag_at = packet_header_bytes + execute_head_bytes + (size_t{prepared.parameters} + 7) / 8;
-    if (request.size() <= flag_at) return;
+    const TypesExtent extent = types_extent(std::to_integer<uint8_t>(request[packet_header_bytes]), prepared);
     bool& has_types = prepared.has_types[index(slot)];
-    const size_t types_bytes = size_t{prepared.parameters} * 2;
-    if (request[flag_at] == std::byte{1}) {
-        if (request.size() < flag_at + 1 + types_bytes) return;
-        prepared.types = as_text(request.subspan(flag_at + 1, types_bytes));
-        prepared.has_types = {};
-        has_types = true;
+    if (request.size() < extent.begin || note_types(request, extent, prepared, slot) || has_types) return;
+    // The rest of a long one is yet to come: its header tells its length.
+    const size_t payload = load_le24(request.data()) + extent.size;
+    if (prepared.types.size() != extent.size || payload >= packet_payload_bytes_max) {
+        store_le32(out.data() + at + packet_header_bytes + 1, 0);  // refused, rather than run with NULLs
         return;
     }
-    if (has_types || prepared.types.size() != types_bytes || stream_under_way()) return;
-    const size_t payload = request.size() - packet_header_bytes + types_bytes;
-    if (payload >= packet_payload_bytes_max) return;
-    out.resize(at + flag_at);
-    out.push_back(std::byte{1});
+    out.resize(at + extent.begin);
+    out[at + extent.flag_at] |= extent.flag;
     append(out, prepared.types);
-    append(out, request.subspan(flag_at + 1));
+    append(out, request.subspan(extent.begin));
     store_packet_header(out.data() + at, static_cast<uint32_t>(payload), 0);
     has_types = true;
 }

@@ -1,4 +1,5 @@
 // Bringing a server connection to the session's state, by commands of the proxy's own.
+#include <utility>
 
 #include "protocol/mysql/conversation.h"
 #include "protocol/mysql/tracking.h"
@@ -26,14 +27,40 @@ bool Conversation::synchronise(Slot slot, ByteBuffer& out) {
         state.sync_failed = false;
         return ask_for_statement(slot, scratch_.statement_id, out);
     }
-    return ask_for_state(slot, scratch_.statement_id, out);
+    ask_for_state(slot, out);
+    ask_for_statement(slot, scratch_.statement_id, out);
+    return sync_begun(slot);
+}
+
+/// Whether something was asked for that brings the connection to the session's state.
+bool Conversation::sync_begun(Slot slot) {
+    SlotState& state = slots_[index(slot)];
+    const uint64_t version = log_ ? log_->version() : 0;
+    state.sync_failed = false;
+    state.sync_failed_at = 0;
+    if (state.syncs.empty()) {
+        state.synced = version;
+        return false;
+    }
+    state.sync_target = version;
+    return true;
+}
+
+bool Conversation::is_asked_for(Slot slot, uint32_t statement_id) {
+    auto& syncs = slots_[index(slot)].syncs;
+    for (size_t i = 0; i < syncs.size(); ++i) {
+        if (syncs.at(i).kind == Sync::Kind::prepare && syncs.at(i).statement_id == statement_id) return true;
+    }
+    return false;
 }
 
 /// Has a statement of the client's prepared where that is yet to be done; false: nothing is to be done.
 bool Conversation::ask_for_statement(Slot slot, uint32_t statement_id, ByteBuffer& out) {
     const Prepared* prepared = statement_id != 0 ? find_prepared(statement_id) : nullptr;
-    if (!prepared || is_present(*prepared, slot) || prepared->statement->too_long || !prepared->error.empty())
+    if (!prepared || is_present(*prepared, slot) || prepared->statement->too_long ||
+        !prepared->error.empty() || is_asked_for(slot, statement_id)) {
         return false;
+    }
     Sync sync;
     sync.kind = Sync::Kind::prepare;
     sync.statement_id = statement_id;
@@ -43,9 +70,12 @@ bool Conversation::ask_for_statement(Slot slot, uint32_t statement_id, ByteBuffe
 
 bool Conversation::synchronise_for_rerun(Slot slot, ByteBuffer& out) {
     if (synchronising(slot)) return false;
-    const uint32_t statement_id =
-        units_.empty() || units_.front().command == command::stmt_prepare ? 0 : units_.front().statement_id;
-    return ask_for_state(slot, statement_id, out);
+    ask_for_state(slot, out);
+    for (size_t i = 0; i < units_.size(); ++i) {
+        const Unit& unit = units_.at(i);
+        if (unit.command != command::stmt_prepare) ask_for_statement(slot, unit.statement_id, out);
+    }
+    return sync_begun(slot);
 }
 
 /// Appends a command of the proxy's own, and notes that its answer is to come.
@@ -56,9 +86,10 @@ void Conversation::ask(SlotState& state, Sync sync, uint8_t command, std::string
     state.syncs.push(std::move(sync));
 }
 
-bool Conversation::ask_for_state(Slot slot, uint32_t statement_id, ByteBuffer& out) {
+void Conversation::ask_for_state(Slot slot, ByteBuffer& out) {
     SlotState& state = slots_[index(slot)];
     const Sync own;
+    if (std::exchange(state.needs_rollback, false)) ask(state, own, command::query, "ROLLBACK", out);
     if (state.needs_reset) {
         state.needs_reset = false;
         ask(state, own, command::reset_connection, {}, out);
@@ -118,15 +149,6 @@ bool Conversation::ask_for_state(Slot slot, uint32_t statement_id, ByteBuffer& o
         sync.kind = Sync::Kind::variables;
         ask(state, std::move(sync), command::query, user_variables_query, out);
     }
-    ask_for_statement(slot, statement_id, out);
-    state.sync_failed = false;
-    state.sync_failed_at = 0;
-    if (state.syncs.empty()) {
-        state.synced = version;
-        return false;
-    }
-    state.sync_target = version;
-    return true;
 }
 
 /// The answer to a command of the proxy's own.
@@ -134,6 +156,7 @@ void Conversation::take_sync(Slot slot, PacketRole role, Bytes payload, bool is_
     SlotState& state = slots_[index(slot)];
     Sync& sync = state.syncs.front();
     Prepared* prepared = sync.kind == Sync::Kind::prepare ? find_prepared(sync.statement_id) : nullptr;
+    if (role == PacketRole::local_infile) return lying(scan, "a wish for a file that nobody offered");
     if (role == PacketRole::error) {
         const auto err = parse_err(payload);
         if (err && announces_end(err->number)) return connection_ends(*err, scan);

@@ -19,13 +19,13 @@ Reply::Reply(ReplyKind kind, uint64_t capabilities) : kind_(kind) {
 bool Reply::needs_whole(uint8_t first_byte, uint32_t payload_bytes) const {
     switch (stage_) {
         case Stage::rows: return first_byte == reply::error || is_ok_of_rows(first_byte, payload_bytes);
-        case Stage::columns:
-        case Stage::parameters:
-        case Stage::definitions: return first_byte == reply::error;
+        case Stage::columns: return first_byte == reply::error;
         case Stage::events: return first_byte == reply::error;
         case Stage::first:
-            return kind_ != ReplyKind::text &&
-                   (kind_ != ReplyKind::fields || first_byte == reply::eof || first_byte == reply::error);
+            return kind_ != ReplyKind::fields || first_byte == reply::eof || first_byte == reply::error;
+        // What may end an answer does not come in parts: the next one would begin in the middle of it.
+        case Stage::parameters:
+        case Stage::definitions:
         case Stage::infile:
         case Stage::done: break;
     }

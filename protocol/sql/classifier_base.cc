@@ -21,6 +21,8 @@ void reset(Statement& statement) {
     statement.effects.clear();
     statement.same_connection = false;
     statement.is_hinted_read = false;
+    statement.is_opaque = false;
+    statement.may_commit = false;
     statement.asks_connection_id = false;
     statement.kill = Statement::Kill::none;
     statement.kill_id = 0;
@@ -164,6 +166,9 @@ void ClassifierBase::decide(Destination destination, Reason reason) {
 void ClassifierBase::demand(Reason reason) {
     statement_->is_hinted_read = false;
     if (is_only_planned_ && reason != Reason::temporary && reason != Reason::unparsed) return;
+    statement_->is_opaque = statement_->is_opaque || reason == Reason::opaque;
+    statement_->may_commit =
+        statement_->may_commit || reason == Reason::opaque || reason == Reason::unparsed;
     if (is_demanding_ && (is_hard(statement_->reason) || !is_hard(reason)) && reason != Reason::unparsed)
         return;
     is_demanding_ = true;

@@ -17,6 +17,7 @@ void unread(std::string_view message, Reason reason, Classification& out) {
     Statement& statement = out.statements[0];
     reset(statement);
     statement.reason = reason;
+    statement.may_commit = true;
     statement.begin = 0;
     statement.end = static_cast<uint32_t>(message.size());
     out.destination = Destination::primary;

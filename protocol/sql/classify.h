@@ -123,8 +123,14 @@ struct Statement {
     bool same_connection = false;
     /// A plain read that a comment sends to the primary: it can be run again all the same.
     bool is_hinted_read = false;
+    /// It may run several statements of its own (CALL, DO, a block): what it ends with tells nothing of what it
+    /// did before.
+    bool is_opaque = false;
+    /// MySQL: it commits the transaction under way, or may (DDL, LOCK TABLES, XA PREPARE, what is not
+    /// understood). The statements that only begin or end transactions have a Control that says so.
+    bool may_commit = false;
     /// KILL: the proxy's own numbers of connections are meant, not a server's.
-    enum class Kill : uint8_t { none, connection, query } kill = Kill::none;
+    enum class Kill : uint8_t { none, connection, query, other } kill = Kill::none;
     uint64_t kill_id = 0;
     /// MySQL: the whole statement is SELECT CONNECTION_ID(), which the proxy answers by itself; `name` is the
     /// result's column.

@@ -121,8 +121,14 @@ private:
     void backup();
     void handler();
     void get_diagnostics();
-    void ddl() { demand(Reason::ddl); }
-    void administration() { demand(Reason::server_local); }
+    void ddl() {
+        demand(Reason::ddl);
+        statement_->may_commit = true;
+    }
+    void administration() {
+        demand(Reason::server_local);
+        statement_->may_commit = true;
+    }
 
     bool changes_reading_ = false;           // what follows in the message may be read by other rules
     std::optional<size_t> ambiguous_until_;  // the end of the text that those would read otherwise

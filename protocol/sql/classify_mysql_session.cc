@@ -84,6 +84,8 @@ void Classifier::execute_immediate() {
         decide(found.destination, found.reason);
     }
     statement_->control = found.control;
+    statement_->is_opaque = statement_->is_opaque || found.is_opaque;
+    statement_->may_commit = statement_->may_commit || found.may_commit;
     statement_->executes_prepared = found.executes_prepared;
     statement_->name = found.name;
     statement_->same_connection = statement_->same_connection || found.same_connection;
@@ -105,11 +107,13 @@ void Classifier::deallocate() {
 /// LOCK TABLES …, LOCK INSTANCE FOR BACKUP
 void Classifier::lock() {
     demand(Reason::row_lock);
+    statement_->may_commit = true;
     effect(EffectKind::table_lock);
 }
 
 void Classifier::unlock() {
     demand(Reason::row_lock);
+    statement_->may_commit = true;
     effect(EffectKind::table_unlock);
 }
 

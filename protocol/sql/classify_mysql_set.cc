@@ -86,11 +86,11 @@ bool Classifier::set_special() {
     const bool is_assignment =
         next_.kind == TokenKind::equals || next_.kind == TokenKind::assign || next_.kind == TokenKind::dot;
     if (is_text("password")) {
-        demand(Reason::ddl);
+        ddl();
     } else if (is_assignment) {
         return false;
     } else if (is_word(Keyword::default_) && next_is_word(Keyword::role)) {
-        demand(Reason::ddl);
+        ddl();
     } else if (is_text("resource")) {
         administration();
         effect(EffectKind::set_opaque);
@@ -223,6 +223,7 @@ void Classifier::set_variable(std::string_view name, Scope scope, bool is_unscop
     const Value value = take_value();
     if (value.kind == Value::Kind::missing) return unparsed();
     if (scope == Scope::global) return administration();
+    if (name == "autocommit" && value.spelled != "0") statement_->may_commit = true;
     std::string key(key_of(name));
     if (name == "sql_mode" || name == "character_set_client") changes_reading_ = true;
     if (has(consumed_variables, name)) {

@@ -94,6 +94,7 @@ void Classifier::release() {
 /// XA: the server's answers tell what becomes of the transaction.
 void Classifier::xa() {
     advance();
+    statement_->may_commit = is_text("prepare") || is_word(Keyword::prepare) || is_word(Keyword::commit);
     demand(is_word(Keyword::start) || is_word(Keyword::begin) ? Reason::begin : Reason::transaction_control);
 }
 

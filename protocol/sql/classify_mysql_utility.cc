@@ -144,6 +144,7 @@ void Classifier::create() {
         effect_once(EffectKind::temporary);
     }
     ddl();
+    statement_->may_commit = !is_temporary;
     // A query may be part of it.
     scan();
 }
@@ -158,7 +159,9 @@ void Classifier::alter() {
 
 void Classifier::drop() {
     if (next_is_word(Keyword::prepare)) return deallocate();
+    const bool is_temporary = next_is_word(Keyword::temporary);
     ddl();
+    statement_->may_commit = !is_temporary;
 }
 
 /// LOAD DATA and LOAD XML, of a file of the client or of the server; LOAD INDEX INTO CACHE.
@@ -178,6 +181,9 @@ void Classifier::kill() {
     administration();
     advance();
     if (is_text("hard") || is_text("soft")) advance();
+    // Users and queries are numbered by nobody here.
+    if (is_text("user") || (is_text("query") && has_text(next_, "id"))) return;
+    statement_->kill = Statement::Kill::other;
     Statement::Kill kind = Statement::Kill::connection;
     if (is_text("query")) kind = Statement::Kill::query;
     if (is_text("connection") || is_text("query")) advance();

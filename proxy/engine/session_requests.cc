@@ -202,7 +202,8 @@ bool Session::begin_unit(Bytes unit, size_t& used) {
     patience_timer_.reset();
     insist_ = false;
     const dialect::UnitFacts facts = conversation_->facts();
-    if (cancelled_ || expired_ || !lost_state_.empty()) {
+    // Who hears no answer can't be told of lost state.
+    if (cancelled_ || expired_ || (!lost_state_.empty() && facts.is_answered)) {
         // What answers this unit by itself must not overtake the answers to those in flight.
         if (busy()) {
             wait_in_turn();
@@ -245,7 +246,7 @@ bool Session::begin_unit(Bytes unit, size_t& used) {
     wrote_ = wrote_ || facts.may_write || conversation_->transaction() != Transaction::idle ||
              route.reason == RouteReason::learned;
     count_statement(route, facts);
-    if (retained_whole_) retained_sizes_.push_back(0);
+    if (retained_whole_ && facts.is_answered) retained_sizes_.push_back(0);
     send_unit(unit, slot);
     used += unit.size();
     set_client_state();
@@ -257,7 +258,7 @@ void Session::send_unit(Bytes bytes, Slot slot) {
     ByteBuffer& prefix = engine_.prefix();
     prefix.clear();
     const bool as_it_came = conversation_->accept(bytes, slot, prefix);
-    if (retained_whole_) {
+    if (retained_whole_ && conversation_->facts().is_answered) {
         if (conversation_->retainable() &&
             retained_.size() + bytes.size() <= limits::statement_retained_bytes_max) {
             append(retained_, bytes);

@@ -83,6 +83,26 @@ inline std::string classic_result(std::vector<std::string> rows, uint16_t flags 
     return text + eof_packet(sequence, flags);
 }
 
+inline std::string id_bytes(uint32_t id) {
+    std::string text(4, '\0');
+    store_le32(reinterpret_cast<std::byte*>(text.data()), id);
+    return text;
+}
+
+/// The answer to a COM_STMT_PREPARE of a statement with one parameter and no columns.
+inline std::string prepared_answer(uint32_t id) {
+    std::string payload =
+        std::string(1, '\0') + id_bytes(id) + std::string("\x00\x00\x01\x00\x00\x00\x00", 7);
+    return packet(1, payload) + column(2);
+}
+
+inline std::string execute(uint32_t id, bool tells_types) {
+    std::string body = id_bytes(id) + std::string(1, '\0') + id_bytes(1) + std::string(1, '\0');
+    body += tells_types ? std::string("\x01\x08\x00", 3) : std::string(1, '\0');
+    body += std::string("\x2a\x00\x00\x00\x00\x00\x00\x00", 8);
+    return command_of(command::stmt_execute, body);
+}
+
 /// A conversation with a client and two servers played by hand.
 struct Lab {
     explicit Lab(uint64_t capabilities = modern_client) {

@@ -10,30 +10,6 @@ using dialect::CutKind;
 using dialect::ScanEvent;
 using dialect::Slot;
 
-namespace {
-
-std::string id_bytes(uint32_t id) {
-    std::string text(4, '\0');
-    store_le32(reinterpret_cast<std::byte*>(text.data()), id);
-    return text;
-}
-
-/// The answer to a COM_STMT_PREPARE of a statement with one parameter and no columns.
-std::string prepared_answer(uint32_t id) {
-    std::string payload =
-        std::string(1, '\0') + id_bytes(id) + std::string("\x00\x00\x01\x00\x00\x00\x00", 7);
-    return packet(1, payload) + column(2);
-}
-
-std::string execute(uint32_t id, bool tells_types) {
-    std::string body = id_bytes(id) + std::string(1, '\0') + id_bytes(1) + std::string(1, '\0');
-    body += tells_types ? std::string("\x01\x08\x00", 3) : std::string(1, '\0');
-    body += std::string("\x2a\x00\x00\x00\x00\x00\x00\x00", 8);
-    return command_of(command::stmt_execute, body);
-}
-
-}  // namespace
-
 TEST_CASE("mysql conversation: a command cut anywhere is not taken before it is whole") {
     const std::string request = query("INSERT INTO t VALUES (1)");
     for (size_t size = 0; size < request.size(); ++size) {

@@ -251,3 +251,28 @@ TEST_CASE("mysql conversation: answers that fit nothing are a lying server") {
     other.receive(packet(1, "\xfc"));
     CHECK(other.event == ScanEvent::lying);
 }
+
+TEST_CASE("mysql conversation: what ends an answer does not come in parts") {
+    // A packet as long as they get, which says that it goes on in another one behind the answer's end.
+    const std::string endless = std::string("\xff\xff\xff\x01", 4) + std::string(1'000, 'x');
+    SUBCASE("a text") {
+        Lab lab;
+        lab.send(command_of(command::statistics));
+        CHECK(lab.receive(endless) == "");
+        CHECK(lab.event == ScanEvent::lying);
+    }
+    SUBCASE("a definition of a prepared statement") {
+        Lab lab;
+        lab.send(command_of(command::stmt_prepare, "SELECT ?"));
+        lab.receive(packet(1, std::string(1, '\0') + id_bytes(1) + std::string("\x00\x00\x01\x00\x00\x00\x00", 7)));
+        CHECK(lab.receive(std::string("\xff\xff\xff\x02", 4) + std::string(1'000, 'x')) == "");
+        CHECK(lab.event == ScanEvent::lying);
+    }
+}
+
+TEST_CASE("mysql conversation: a server that wants a file of the proxy itself is lying") {
+    Lab lab;
+    lab.synchronise(Slot::b);
+    lab.receive(packet(1, "\xfb/etc/passwd"), Slot::b);
+    CHECK(lab.event == ScanEvent::lying);
+}
