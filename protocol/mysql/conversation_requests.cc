@@ -173,7 +173,8 @@ bool Conversation::leave_replica() {
     for (size_t i = 0; i < units_.size(); ++i) {
         if (units_.at(i).ends_transaction) return false;
     }
-    const bool writes_behind = scratch_.ends_transaction && scratch_.facts.destination == Destination::primary;
+    const bool writes_behind =
+        scratch_.ends_transaction && scratch_.facts.destination == Destination::primary;
     if (!writes_behind) return true;
     if (!units_.empty()) return false;
     forget_transaction();
