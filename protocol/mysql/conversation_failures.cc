@@ -10,7 +10,9 @@ namespace holdfast::mysql {
 using dialect::Cut;
 
 Conversation::Deferred Conversation::describe(const dialect::FailureText& text) {
-    const ErrorNumber error = error_of(text.failure);
+    ErrorNumber error = error_of(text.failure);
+    // A server that has no connection to spare must not look like a wrong password.
+    if (text.failure == dialect::Failure::server_refused && text.code == "53300") error = error_of(text.code);
     std::string message = text.message;
     for (const std::string* more : {&text.detail, &text.hint}) {
         if (!more->empty()) message += (message.ends_with('.') ? " " : ". ") + *more;

@@ -151,6 +151,7 @@ private:
     bool finishes_on_old_primary();
     void subscribe();
     dialect::FailureText hold_failure() const;
+    bool is_rejecting() const;
 
     // session_loss.cc
     void lose_slot(Slot slot, std::string_view why);

@@ -231,6 +231,11 @@ bool Session::begin_unit(Bytes unit, size_t& used) {
         }
         return false;
     }
+    if (route.target == Target::replica && !route.current && is_rejecting()) {
+        failure_.reset();  // of a connection; what counts is that there is no primary
+        refuse(unit, hold_failure(), used);
+        return true;
+    }
     if (!(route.current ? bring_up_to_date(slot) : prepare_slot(slot, route))) return false;
     if (phase_ == Phase::held) end_hold(HoldOutcome::resumed);
 

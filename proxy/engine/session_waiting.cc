@@ -69,7 +69,8 @@ dialect::FailureText Session::hold_failure() const {
         const bool read_only = cluster_.settings().failover.no_primary == config::NoPrimary::read_only;
         text.failure = dialect::Failure::no_primary;
         text.message = "cluster \"" + cluster_.settings().name + "\" has had no primary for " + waited;
-        text.hint = "The statement was not run. Reads are served while a replica is up.";
+        text.hint = read_only ? "The statement was not run. Reads are served while a replica is up."
+                              : "The statement was not run.";
         text.code = read_only ? "25006" : "57P03";
         return text;
     }
@@ -78,6 +79,15 @@ dialect::FailureText Session::hold_failure() const {
         "no server of cluster \"" + cluster_.settings().name + "\" could take the statement for " + waited;
     text.hint = "The statement was not run.";
     return text;
+}
+
+/// Whether reads are not to run any more either: there has been no primary for too long.
+bool Session::is_rejecting() const {
+    const config::Failover& failover = cluster_.settings().failover;
+    const health::View& view = cluster_.view();
+    if (failover.no_primary != config::NoPrimary::reject || view.primary || !view.primary_lost_at) return false;
+    return now() - *view.primary_lost_at >= failover.wait && !busy() && !moving_ &&
+           conversation_->transaction() == Transaction::idle;
 }
 
 /// Earlier requests must be answered first.

@@ -383,6 +383,29 @@ def test_next_statement_waits_for_the_new_primary(pair, client, end):
     assert cluster.primary.value("SELECT count(*) FROM t") == 1
 
 
+def test_without_a_primary_for_long_reads_go_on_or_all_is_refused(pair, start_proxy):
+    """As failover.no_primary says."""
+    cluster, goes_on = pair
+    refuses = start_proxy(cluster, failover={"wait": "1s", "no_primary": "reject"})
+    with goes_on.connect() as reader, refuses.connect() as refused:
+        for connection in (reader, refused):
+            wait_until(lambda: connection.execute(WHERE).fetchone()[0] == cluster.standbys[0].port, "reads run on the standby")
+        kill(cluster)
+
+        def is_refused():
+            try:
+                refused.execute("SELECT 1")
+            except psycopg.errors.CannotConnectNow as error:
+                assert "no primary" in str(error)
+                return True
+            return False
+
+        wait_until(is_refused, "reads are refused")
+        assert reader.execute("SELECT 1").fetchone() == (1,)
+        cluster.promote()
+        wait_until(lambda: not is_refused(), "they are served again")
+
+
 def test_new_clients_log_in_while_there_is_no_primary(pair):
     cluster, proxy = pair
     with proxy.connect() as connection:

@@ -25,6 +25,7 @@ struct Neighbourhood {
     bool lossless = true;                                   // commits are synchronous
     unsigned busy_percent = 100;                            // pauses are longer when lower
     int64_t keys = 0;                                       // of all clients
+    bool rejects = false;                                   // failover.no_primary: reads too, in the end
 };
 
 /// One statement, what it must answer, and what it did.

@@ -114,7 +114,7 @@ Run::Run(uint64_t seed, bool trace) : random_(seed), trace_(events_, trace) {
             }
         },
         Duration(settings_->failover.wait), settings_->routing.consistency == config::Consistency::session,
-        site_.synchronous, 100, 0});
+        site_.synchronous, 100, 0, settings_->failover.no_primary == config::NoPrimary::reject});
     make_clients();
 }
 

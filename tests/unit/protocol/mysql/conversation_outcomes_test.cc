@@ -195,3 +195,21 @@ TEST_CASE("mysql outcomes: KILL in a form that the proxy can't follow reaches no
     CHECK(lab.kind == CutKind::kill);
     CHECK(lab.conversation->kill_request().process_id == 5);
 }
+
+TEST_CASE("mysql conversation: a server without a connection to spare does not look like a wrong password") {
+    Lab lab;
+    const std::string request = query("SELECT 1");
+    ByteBuffer out;
+    REQUIRE(lab.conversation->cut(as_bytes(request), false, out).kind == dialect::CutKind::begin);
+    dialect::FailureText text;
+    text.failure = dialect::Failure::server_refused;
+    text.message = "no";
+    text.code = "53300";
+    lab.conversation->refuse_unit(as_bytes(request), text, out);
+    CHECK(std::string(as_text(out)) == err_packet(1, 1040, "no", "08004"));
+    out.clear();
+    text.code = "28000";
+    REQUIRE(lab.conversation->cut(as_bytes(request), false, out).kind == dialect::CutKind::begin);
+    lab.conversation->refuse_unit(as_bytes(request), text, out);
+    CHECK(std::string(as_text(out)) == err_packet(1, 1045, "no", "28000"));
+}
