@@ -37,7 +37,6 @@ struct CutScratch {
     size_t size = 0;         // bytes of the request that are there
     size_t stream_left = 0;  // bytes of its last packet that have not arrived
     bool continues = false;  // a further packet belongs to it
-    uint8_t last_sequence = 0;
     StatementRef statement;     // of COM_STMT_PREPARE, …_EXECUTE and their like
     uint32_t statement_id = 0;  // the client's; 0: none
     bool is_answered = true;
@@ -314,6 +313,7 @@ private:
     size_t padding_ = 0;            // what the client still expects of a long packet whose server is gone
     bool payload_is_open_ = false;  // likewise: it would have gone on in a further packet
     size_t stream_left_ = 0;        // of a long request whose head was accepted
+    uint8_t stream_sequence_ = 0;   // of its packet that came last
     uint64_t last_insert_id_ = 0;
     size_t prepared_bytes_ = 0;       // of the texts of `prepared_`
     uint32_t last_statement_id_ = 0;  // given to the client

@@ -65,7 +65,6 @@ void CutScratch::clear() {
     size = 0;
     stream_left = 0;
     continues = false;
-    last_sequence = 0;
     statement = {};
     statement_id = 0;
     is_answered = true;
@@ -114,11 +113,13 @@ Cut Conversation::cut_stream(Bytes in, ByteBuffer& out) {
         size += packet_header_bytes + there;
         stream_left_ = header->payload_bytes - there;
         if (!units_.empty() && !stream_dropped_)
-            units_.back().next_sequence = static_cast<uint8_t>(header->sequence + 1);
-        scratch_.last_sequence = header->sequence;
+            (file_under_way_ ? units_.front() : units_.back()).next_sequence =
+                static_cast<uint8_t>(header->sequence + 1);
+        stream_sequence_ = header->sequence;
     }
-    if (!stream_under_way() && deferred_) {
-        append_err(out, static_cast<uint8_t>(scratch_.last_sequence + 1), deferred_->number,
+    // A file goes on behind this packet.
+    if (!stream_under_way() && deferred_ && !file_under_way_) {
+        append_err(out, static_cast<uint8_t>(stream_sequence_ + 1), deferred_->number,
                    deferred_->sqlstate, deferred_->message);
         deferred_.reset();
         return {CutKind::answer, size};
@@ -136,6 +137,7 @@ Cut Conversation::cut_file(Bytes in, ByteBuffer& out) {
         const size_t there = std::min<size_t>(in.size() - size - packet_header_bytes, header->payload_bytes);
         size += packet_header_bytes + there;
         stream_left_ = header->payload_bytes - there;
+        stream_continues_ = header->continues();  // what comes then is no end, though it may be empty
         stream_dropped_ = file_dropped_;
         if (!file_dropped_ && !units_.empty())
             units_.front().next_sequence = static_cast<uint8_t>(header->sequence + 1);
@@ -149,7 +151,7 @@ Cut Conversation::cut_file(Bytes in, ByteBuffer& out) {
                 return {CutKind::answer, size};
             }
         }
-        if (stream_left_ > 0) break;
+        if (stream_under_way()) break;
     }
     if (size == 0) return {};
     return {file_dropped_ ? CutKind::drop : CutKind::stream, size};
@@ -159,6 +161,7 @@ void Conversation::begin_stream(bool dropped) {
     stream_left_ = scratch_.stream_left;
     stream_continues_ = scratch_.continues;
     stream_dropped_ = dropped;
+    stream_sequence_ = 0;
 }
 
 Cut Conversation::drop_request() {
