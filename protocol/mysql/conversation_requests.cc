@@ -190,6 +190,10 @@ Cut Conversation::begin_or_wait() {
         // Whatever touches a table begins a transaction.
         scratch_.facts.destination = Destination::primary;
         if (scratch_.facts.reason == sql::Reason::read) scratch_.facts.reason = sql::Reason::begin;
+    } else if (!next_transaction_.empty() && scratch_.facts.destination == Destination::replica) {
+        // SET TRANSACTION holds for this statement.
+        scratch_.facts.destination = Destination::primary;
+        scratch_.facts.reason = sql::Reason::begin;
     } else if (is_system_schema_ && scratch_.facts.destination == Destination::replica) {
         scratch_.facts.destination = Destination::primary;
         scratch_.facts.reason = sql::Reason::server_local;
