@@ -204,7 +204,6 @@ private:
     // conversation_commands.cc
     sql::Context context(bool truncated) const;
     dialect::Cut cut_command(Bytes payload, bool whole, ByteBuffer& out);
-    std::string_view query_text(Bytes payload, bool& ok) const;
     dialect::Cut cut_query(Bytes payload, bool whole, ByteBuffer& out);
     dialect::Cut cut_prepare(Bytes payload, bool whole, ByteBuffer& out);
     dialect::Cut cut_close(Bytes payload, bool whole);

@@ -136,35 +136,15 @@ Cut Conversation::cut_command(Bytes payload, bool whole, ByteBuffer& out) {
     }
 }
 
-/// The text of a COM_QUERY, behind its attributes when there are any. `ok`: false when they make no sense.
-std::string_view Conversation::query_text(Bytes payload, bool& ok) const {
-    ok = true;
-    if (!client_has(capability::query_attributes)) return as_text(payload.subspan(1));
-    // parameter_count, parameter_set_count, [NULL bitmap, new_params_bind_flag, types and names, values]
-    PacketReader reader(payload.subspan(1));
-    const uint64_t count = reader.lenenc();
-    reader.lenenc();
-    if (count == 0 && !reader.failed()) return as_text(reader.rest());
-    // Values are not looked into: how long they are depends on their types, and no attribute is worth it.
-    ok = false;
-    return {};
-}
-
 Cut Conversation::cut_query(Bytes payload, bool whole, ByteBuffer& out) {
     if (!whole && payload.size() < limits::statement_classified_bytes_max && scratch_.stream_left > 0)
         return {};
     const bool too_long = !whole || payload.size() > limits::statement_classified_bytes_max;
-    bool readable = true;
     const std::string_view text =
-        query_text(payload, readable).substr(0, limits::statement_classified_bytes_max);
-    if (readable) {
-        sql::classify(sql::Dialect::mysql, text, context(too_long), scratch_.query);
-        take_classes(scratch_.query);
-        scratch_.facts.text = text;
-    } else {
-        demand_primary(sql::Reason::unparsed);
-        scratch_.facts.commits = true;
-    }
+        as_text(payload.subspan(1)).substr(0, limits::statement_classified_bytes_max);
+    sql::classify(sql::Dialect::mysql, text, context(too_long), scratch_.query);
+    take_classes(scratch_.query);
+    scratch_.facts.text = text;
     if (too_long) {
         scratch_.facts.commits |= wants_multi_statements_;  // a COMMIT may be in what was not read
         scratch_.facts.too_long = true;

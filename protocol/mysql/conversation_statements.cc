@@ -118,7 +118,7 @@ void Conversation::append_execute(Bytes request, Prepared& prepared, Slot slot, 
     const size_t at = out.size();
     append(out, request);
     store_le32(out.data() + at + packet_header_bytes + 1, prepared.server_id[index(slot)]);
-    if (prepared.parameters == 0 || client_has(capability::query_attributes)) return;
+    if (prepared.parameters == 0) return;
     const TypesExtent extent = types_extent(std::to_integer<uint8_t>(request[packet_header_bytes]), prepared);
     bool& has_types = prepared.has_types[index(slot)];
     if (request.size() < extent.begin || note_types(request, extent, prepared, slot) || has_types) return;

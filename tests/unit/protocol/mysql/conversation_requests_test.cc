@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "protocol/base/limits.h"
+#include "protocol/mysql/capabilities.h"
 #include "tests/unit/protocol/mysql/conversation_lab.h"
 
 using namespace holdfast;
@@ -386,4 +387,10 @@ TEST_CASE("mysql conversation: a connection that multi-statements were switched 
     lab.send(command_of(command::set_option, std::string("\x00\x00", 2)));
     lab.receive(packet(1, std::string("\xfe\x00\x00\x02\x00", 5)));
     CHECK_FALSE(lab.conversation->append_reset(out));
+}
+
+TEST_CASE("mysql conversation: the proxy's own statements are plain ones, whatever the client's capabilities") {
+    // With query attributes a server would take the first letter of each for a number of parameters.
+    CHECK((offered_capabilities("8.0.36", true) & capability::query_attributes) == 0);
+    CHECK((identity_capabilities & capability::query_attributes) == 0);
 }
