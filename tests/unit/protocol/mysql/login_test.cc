@@ -662,6 +662,22 @@ TEST_CASE("client login: attributes of one process stay out of the identity") {
     CHECK(parameter(identity.parameters, "attr:_os") == "L");
 }
 
+TEST_CASE("client login: accounts of one name are different identities") {
+    Setup setup = native();
+    Pair any(setup);
+    any.run(role_of(setup));
+    REQUIRE(any.proxy_step == Step::done);
+    dialect::StoredRole role = role_of(setup);
+    role.accounts[0].host = "10.0.0.1";
+    Pair local(setup);
+    local.run(role);
+    REQUIRE(local.proxy_step == Step::done);
+    CHECK_FALSE(any.proxy.identity() == local.proxy.identity());
+    Pair again(setup);
+    again.run(role);
+    CHECK(again.proxy.identity() == local.proxy.identity());
+}
+
 TEST_CASE("client login: errors of the engine carry the right number and sequence") {
     Opened opened;
     REQUIRE(opened.login.on_bytes(request_packet(plain_capabilities, "alice", raw("\0")), opened.sent).step ==
