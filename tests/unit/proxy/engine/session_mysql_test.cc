@@ -1,0 +1,139 @@
+// Sessions of MySQL clients whose servers come and go.
+#include <doctest/doctest.h>
+
+#include "protocol/mysql/compression.h"
+#include "tests/unit/proxy/engine/mysql_session_lab.h"
+
+using namespace holdfast;
+using namespace holdfast::engine::test;
+namespace command = mysql::command;
+
+namespace {
+
+constexpr uint16_t in_transaction = mysql::status::autocommit | mysql::status::in_transaction;
+
+std::string prepared(uint8_t id) {
+    ByteBuffer out;
+    mysql::PacketWriter(out, 1).u8(0).u32(id).u16(0).u16(0).u8(0).u16(0).finish();
+    return std::string(as_text(out));
+}
+std::string with_id(uint8_t code, uint32_t id, std::string_view more = {}) {
+    std::string body(4, '\0');
+    mysql::store_le32(reinterpret_cast<std::byte*>(body.data()), id);
+    return SessionLab::command(code, body + std::string(more));
+}
+std::string execute(uint32_t id) {
+    return with_id(command::stmt_execute, id, std::string_view("\0\1\0\0\0", 5));
+}
+
+}  // namespace
+
+TEST_CASE("session: a MySQL client comes in, reads and writes") {
+    SessionLab lab;
+    auto client = lab.come();
+    auto one = lab.serve(1);
+    CHECK(client->take() == SessionLab::ok(2));
+    lab.give(*client, SessionLab::query("INSERT INTO t VALUES (1)"));
+    CHECK(one->take() == SessionLab::query("INSERT INTO t VALUES (1)"));
+    lab.give(*one, SessionLab::ok());
+    CHECK(client->take() == SessionLab::ok());
+}
+
+TEST_CASE("session: a statement prepared on the replica runs in a transaction on the primary") {
+    SessionLab lab;
+    auto client = lab.come();
+    auto one = lab.serve(1);
+    lab.give(*client, SessionLab::command(command::stmt_prepare, "SELECT a FROM t"));
+    auto two = lab.serve(2);
+    two->take();  // READ ONLY
+    lab.give(*two, SessionLab::ok());
+    CHECK(two->take() == SessionLab::command(command::stmt_prepare, "SELECT a FROM t"));
+    lab.give(*two, prepared(1));
+    lab.give(*client, SessionLab::query("BEGIN"));
+    one->take();
+    lab.give(*one, SessionLab::ok(1, in_transaction));
+    client->take();
+    lab.give(*client, execute(1));
+    CHECK(one->take() == SessionLab::command(command::stmt_prepare, "SELECT a FROM t"));
+    lab.give(*one, prepared(9));
+    CHECK(one->take() == execute(9));
+    CHECK(client->take().empty());
+    lab.give(*one, SessionLab::ok(1, in_transaction));
+    CHECK(client->take() == SessionLab::ok(1, in_transaction));
+}
+
+TEST_CASE("session: a piece of a parameter whose transaction was lost goes nowhere") {
+    SessionLab lab;
+    auto client = lab.come();
+    auto one = lab.serve(1);
+    lab.give(*client, SessionLab::command(command::stmt_prepare, "INSERT INTO t VALUES (1)"));
+    lab.give(*one, prepared(1));
+    lab.give(*client, SessionLab::query("BEGIN"));
+    lab.give(*one, SessionLab::ok(1, in_transaction));
+    lab.lose(*one);
+    client->take();
+    lab.give(*client, with_id(command::stmt_send_long_data, 1, std::string_view("\0\0data", 6)));
+    CHECK(client->take().empty());
+    lab.give(*client, execute(1));
+    CHECK(client->take().find("the transaction was lost") != std::string::npos);
+}
+
+TEST_CASE("session: what was lost is told to the first who hears it") {
+    SessionLab lab;
+    auto client = lab.come();
+    auto one = lab.serve(1);
+    lab.give(*client, SessionLab::command(command::stmt_prepare, "INSERT INTO t VALUES (1)"));
+    lab.give(*one, prepared(1));
+    lab.give(*client, SessionLab::query("CREATE TEMPORARY TABLE u (a int)"));
+    lab.give(*one, SessionLab::ok());
+    lab.lose(*one);
+    client->take();
+    lab.give(*client, with_id(command::stmt_send_long_data, 1, std::string_view("\0\0data", 6)));
+    lab.give(*client, SessionLab::query("INSERT INTO t SELECT * FROM u"));
+    CHECK(client->take().find("temporary tables") != std::string::npos);
+}
+
+TEST_CASE("session: what needs the session's lost state is not run again without it") {
+    SessionLab lab;
+    auto client = lab.come();
+    auto one = lab.serve(1);
+    lab.give(*client, SessionLab::query("CREATE TEMPORARY TABLE u (a int)"));
+    lab.give(*one, SessionLab::ok());
+    client->take();
+    SUBCASE("a read whose server is gone") {
+        lab.give(*client, SessionLab::query("SELECT a FROM u"));
+        one->take();
+        lab.lose(*one);
+        CHECK(client->take().find("broken off") != std::string::npos);
+    }
+    SUBCASE("a write that the old primary refused") {
+        lab.give(*client, SessionLab::query("INSERT INTO t SELECT * FROM u"));
+        one->take();
+        lab.give(*one, SessionLab::err(1290, "running with the --read-only option"));
+        CHECK(client->take().empty());
+        lab.set_primary(2);
+        CHECK(client->take().find("temporary tables") != std::string::npos);
+    }
+    CHECK_FALSE(lab.world.accept(first_port + 1));
+}
+
+TEST_CASE("session: a COM_CHANGE_USER in frames") {
+    SessionLab lab;
+    auto client = lab.come(mysql::capability::compress);
+    lab.serve(1);
+    client->take();
+    mysql::FrameEncoder encoder(mysql::Compression::zlib);
+    const auto framed = [&](std::string_view plain) {
+        ByteBuffer out;
+        encoder.encode(as_bytes(plain), out);
+        return std::string(as_text(out));
+    };
+    // A salt of its own is asked for where a password is: this listener trusts everybody.
+    lab.give(*client, framed(SessionLab::command(command::change_user,
+                                                 std::string("bob\0\0shop\0\x2d\0mysql_native_password\0", 34))));
+    lab.serve(1);
+    CHECK(client->is_open);
+    const std::string answer = client->take();
+    REQUIRE(answer.size() > 7);
+    CHECK(answer.substr(7) == SessionLab::ok());
+}
