@@ -55,22 +55,10 @@ void Session::cancel() {
     if (phase_ == Phase::held) {
         cancelled_ = true;
         if (moving_) {
-            // Nothing of it runs anywhere: the answer is ours.
-            moving_ = false;
-            end_hold(HoldOutcome::cancelled);
             cancelled_ = false;
-            if (conversation_->synchronising(active_)) drop_slot(active_);
-            ByteBuffer& out = engine_.out();
-            out.clear();
-            while (conversation_->units_in_flight() > 0) {
-                conversation_->fail_unit(
-                    {dialect::Failure::cancelled, "canceling statement due to user request", {}, {}, {}},
-                    out);
-            }
-            bytes_to_client_ += out.size();
-            send_client(out);
-            wake();
-            return;
+            return fail_moving(
+                {dialect::Failure::cancelled, "canceling statement due to user request", {}, {}, {}},
+                HoldOutcome::cancelled);
         }
         wake();
         return;

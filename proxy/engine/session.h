@@ -150,6 +150,7 @@ private:
     void resolve_lost_units(std::string_view why);
     void fail_all_units(std::string_view why);
     void move_units(Slot from, bool to_primary);
+    void fail_moving(const dialect::FailureText& text, HoldOutcome outcome);
     void try_move();
     void drop_slot(Slot slot);
     bool connection_is_gone(const ServerConnection& connection, Slot slot) const;

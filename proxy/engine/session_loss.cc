@@ -72,6 +72,15 @@ void Session::lose_slot(Slot slot, std::string_view why) {
     } else if (!lost.empty()) {
         lost_state_ = lost;
     }
+    if (moving_ && !lost_state_.empty()) {
+        fail_moving({Failure::state_lost,
+                     "session state was lost with its server: " + std::exchange(lost_state_, {}),
+                     "The statement was not run.",
+                     "The session goes on without it: create it again.",
+                     {}},
+                    HoldOutcome::timed_out);
+        return;
+    }
     if (moving_) return try_move();
     if (syncing || phase_ == Phase::ready || phase_ == Phase::held) wake();
     if (phase_ == Phase::ready) subscribe();
@@ -79,7 +88,10 @@ void Session::lose_slot(Slot slot, std::string_view why) {
 
 /// The server of the units in flight is gone.
 void Session::resolve_lost_units(std::string_view why) {
-    if (conversation_->transaction() == Transaction::idle && conversation_->rerunnable() && retained_whole_) {
+    // Without the state that was lost with the server it may read something else.
+    const bool can_move = conversation_->transaction() == Transaction::idle && conversation_->rerunnable() &&
+                          retained_whole_ && lost_state_.empty();
+    if (can_move) {
         cluster_.metrics().loss(LossOutcome::read_again);
         moving_ = true;
         move_to_primary_ = false;
@@ -157,6 +169,19 @@ void Session::move_units(Slot from, bool to_primary) {
     move_to_primary_ = to_primary;
     hold(HoldFor::login);
     try_move();
+}
+
+/// Gives up the units that wait to be run again: nothing of them runs anywhere.
+void Session::fail_moving(const FailureText& text, HoldOutcome outcome) {
+    moving_ = false;
+    end_hold(outcome);
+    if (conversation_->synchronising(active_)) drop_slot(active_);
+    ByteBuffer& out = engine_.out();
+    out.clear();
+    while (conversation_->units_in_flight() > 0) conversation_->fail_unit(text, out);
+    bytes_to_client_ += out.size();
+    send_client(out);
+    wake();
 }
 
 /// Runs the units that wait again, as soon as a server is there for them.
