@@ -28,12 +28,15 @@ Session::~Session() = default;
 
 void Session::adopt(std::unique_ptr<Link> link) {
     link_ = std::move(link);
-    if (cluster_.settings().login_timeout.count() > 0) {
-        timer_ = cluster_.world().after(cluster_.settings().login_timeout, [this] {
-            close_with(CloseReason::login_timeout, "57014", "the login took longer than login_timeout");
-        });
-    }
+    limit_login();
     greet();
+}
+
+void Session::limit_login() {
+    if (cluster_.settings().login_timeout.count() == 0) return;
+    timer_ = cluster_.world().after(cluster_.settings().login_timeout, [this] {
+        close_with(CloseReason::login_timeout, "57014", "the login took longer than login_timeout");
+    });
 }
 
 TimePoint Session::now() const {

@@ -85,6 +85,7 @@ private:
     // session_login.cc
     void greet();
     dialect::ClientHandshakeOptions handshake_options() const;
+    void limit_login();
     void log_in_again(Bytes request);
     void leave_servers();
     size_t login_bytes(Bytes bytes);
@@ -99,6 +100,7 @@ private:
 
     // session_requests.cc
     size_t framed_bytes(Bytes bytes);
+    size_t plain_bytes(Bytes bytes);
     size_t request_bytes(Bytes bytes);
     dialect::FailureText take_refusal();
     bool begin_unit(Bytes unit, size_t& used);

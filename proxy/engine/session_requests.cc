@@ -12,9 +12,12 @@ using dialect::Cut;
 using dialect::CutKind;
 
 size_t Session::on_bytes(Bytes bytes) {
+    return wrapped_ ? framed_bytes(bytes) : plain_bytes(bytes);
+}
+
+size_t Session::plain_bytes(Bytes bytes) {
     if (phase_ == Phase::login) return login_bytes(bytes);
-    if (phase_ != Phase::ready && phase_ != Phase::held) return 0;
-    return wrapped_ ? framed_bytes(bytes) : request_bytes(bytes);
+    return phase_ == Phase::ready || phase_ == Phase::held ? request_bytes(bytes) : 0;
 }
 
 /// Frames are left with the link until all that was in them is consumed: then it gives them again after a
@@ -29,7 +32,7 @@ size_t Session::framed_bytes(Bytes bytes) {
             return bytes.size();
         }
         wrapped.decoded += *taken;
-        const size_t used = wrapped.plain.empty() ? 0 : request_bytes(wrapped.plain);
+        const size_t used = wrapped.plain.empty() ? 0 : plain_bytes(wrapped.plain);
         if (phase_ == Phase::closing || !wrapped_) return bytes.size();
         wrapped.plain.erase(wrapped.plain.begin(), wrapped.plain.begin() + static_cast<std::ptrdiff_t>(used));
         if (wrapped.plain.empty()) {

@@ -137,3 +137,20 @@ TEST_CASE("session: a COM_CHANGE_USER in frames") {
     REQUIRE(answer.size() > 7);
     CHECK(answer.substr(7) == SessionLab::ok());
 }
+
+TEST_CASE("session: a COM_CHANGE_USER waits for a server as long as a login, and no longer") {
+    SessionLab lab;
+    auto client = lab.come();
+    auto one = lab.serve(1);
+    lab.set_no_primary();
+    lab.give(*client, SessionLab::query("INSERT INTO t VALUES (1)"));  // held once
+    lab.set_primary(1);
+    one->take();
+    lab.give(*one, SessionLab::ok());
+    client->take();
+    lab.give(*client, SessionLab::command(command::change_user,
+                                          std::string("bob\0\0shop\0\x2d\0mysql_native_password\0", 34)));
+    // The server takes no connection, and says nothing either.
+    lab.world.pass(std::chrono::minutes(10));
+    CHECK_FALSE(client->is_open);
+}
