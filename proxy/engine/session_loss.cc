@@ -193,7 +193,7 @@ void Session::try_move() {
     const config::Routing& policy = cluster_.settings().routing;
     const bool to_primary =
         move_to_primary_ || conversation_->needs_primary() || conversation_->pins().reads() ||
-        entrance_.settings.role == config::ListenerRole::primary ||
+        entrance_.settings.role == config::ListenerRole::primary || now() < replica_unusable_until_ ||
         policy.consistency == config::Consistency::primary ||
         (policy.consistency == config::Consistency::session && last_write_at_ != TimePoint{});
     if (!to_primary) {

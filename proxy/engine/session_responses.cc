@@ -105,6 +105,9 @@ bool Session::act_on(Slot slot, const Scan& scan) {
                 conversation_->forget_unsynchronisable();
                 lost_state_ = "a setting that the server \"" + cluster_.server(from.server()).name +
                               "\" refused: " + why;
+                // The connection goes, and with it what can't be moved.
+                if (conversation_->pins().any()) lost_state_ += "; " + conversation_->pins().describe();
+                conversation_->clear_pins();
             }
             // Part of the state is there and part is not: a new connection starts clean.
             drop_slot(slot);

@@ -199,8 +199,10 @@ inline constexpr uint16_t first_port = 4'001;
 
 /// Two servers, of which the first is the primary, and a listener that trusts everybody.
 struct SessionLab {
-    SessionLab() : engine(world, log, config::Proxy{}) {
+    explicit SessionLab(config::Consistency consistency = config::Consistency::session)
+        : engine(world, log, config::Proxy{}) {
         auto settings = std::make_shared<config::Cluster>();
+        settings->routing.consistency = consistency;
         settings->servers.resize(2);
         for (uint16_t i = 0; i < 2; ++i) {
             settings->servers[i].name = i == 0 ? "one" : "two";

@@ -154,3 +154,28 @@ TEST_CASE("session: a COM_CHANGE_USER waits for a server as long as a login, and
     lab.world.pass(std::chrono::minutes(10));
     CHECK_FALSE(client->is_open);
 }
+
+TEST_CASE("session: a setting that the primary refuses takes no other state with it unsaid") {
+    SessionLab lab(config::Consistency::eventual);
+    auto client = lab.come();
+    auto one = lab.serve(1);
+    lab.give(*client, SessionLab::query("DO GET_LOCK('a', 1)"));
+    lab.give(*one, SessionLab::ok());
+    // Set while the session is on the replica.
+    lab.give(*client, SessionLab::query("START TRANSACTION READ ONLY"));
+    auto two = lab.serve(2);
+    lab.give(*two, SessionLab::ok());
+    lab.give(*two, SessionLab::ok(1, in_transaction));
+    lab.give(*client, SessionLab::query("SET SESSION a_plugins_variable = 1"));
+    lab.give(*two, SessionLab::ok(1, in_transaction));
+    lab.give(*client, SessionLab::query("COMMIT"));
+    lab.give(*two, SessionLab::ok());
+    client->take();
+    one->take();
+    lab.give(*client, SessionLab::query("INSERT INTO t VALUES (1)"));
+    CHECK(one->take() == SessionLab::query("SET SESSION a_plugins_variable = 1"));
+    lab.give(*one, SessionLab::err(1193, "Unknown system variable"));
+    const std::string told = client->take();
+    CHECK(told.find("a setting that the server") != std::string::npos);
+    CHECK(told.find("advisory locks") != std::string::npos);
+}
