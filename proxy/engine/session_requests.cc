@@ -26,12 +26,6 @@ size_t Session::framed_bytes(Bytes bytes) {
     size_t consumed = 0;
     while (phase_ != Phase::closing) {
         Wrapped& wrapped = *wrapped_;
-        const auto taken = wrapped.framing->decode(bytes.subspan(consumed + wrapped.decoded), wrapped.plain);
-        if (!taken) {
-            close_with(CloseReason::protocol_error, "08P01", taken.error().message);
-            return bytes.size();
-        }
-        wrapped.decoded += *taken;
         const size_t used = wrapped.plain.empty() ? 0 : plain_bytes(wrapped.plain);
         if (phase_ == Phase::closing || !wrapped_) return bytes.size();
         wrapped.plain.erase(wrapped.plain.begin(), wrapped.plain.begin() + static_cast<std::ptrdiff_t>(used));
@@ -39,7 +33,16 @@ size_t Session::framed_bytes(Bytes bytes) {
             consumed += std::exchange(wrapped.decoded, 0);
             if (wrapped.plain.capacity() > limits::batch_collected_bytes_max) wrapped.plain = {};
         }
-        if ((*taken == 0 && used == 0) || link_->paused()) break;
+        if (link_->paused()) break;
+        if (used > 0) continue;
+        // Only what nobody can use without more is added to: a small frame may hold much.
+        const auto taken = wrapped.framing->decode(bytes.subspan(consumed + wrapped.decoded), wrapped.plain);
+        if (!taken) {
+            close_with(CloseReason::protocol_error, "08P01", taken.error().message);
+            return bytes.size();
+        }
+        wrapped.decoded += *taken;
+        if (*taken == 0) break;
     }
     return consumed;
 }

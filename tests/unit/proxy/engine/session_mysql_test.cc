@@ -179,3 +179,25 @@ TEST_CASE("session: a setting that the primary refuses takes no other state with
     CHECK(told.find("a setting that the server") != std::string::npos);
     CHECK(told.find("advisory locks") != std::string::npos);
 }
+
+TEST_CASE("session: requests in one frame are taken one after the other, across frames too") {
+    SessionLab lab;
+    auto client = lab.come(mysql::capability::compress);
+    auto one = lab.serve(1);
+    client->take();
+    const std::string insert = SessionLab::query("INSERT INTO t VALUES (1)");
+    const std::string set = SessionLab::query("SET @a=1");
+    const std::string plain = set + insert + set + insert;
+    mysql::FrameEncoder encoder(mysql::Compression::zlib);
+    ByteBuffer framed;
+    encoder.encode(as_bytes(plain).first(set.size() + 10), framed);
+    encoder.encode(as_bytes(plain).subspan(set.size() + 10), framed);
+    lab.give(*client, as_text(framed));
+    std::string got;
+    for (int i = 0; i < 4; ++i) {
+        got += one->take();
+        lab.give(*one, SessionLab::ok());
+    }
+    CHECK(got == plain);
+    CHECK(client->kept.empty());
+}
