@@ -47,6 +47,7 @@ void Session::log_in_again(Bytes request) {
     last_write_at_ = {};
     required_ = {};
     replica_unusable_until_ = {};
+    replica_failures_ = 0;
     held_since_ = {};
     failure_.reset();
     wrote_ = false;

@@ -72,15 +72,7 @@ void Session::lose_slot(Slot slot, std::string_view why) {
     } else if (!lost.empty()) {
         lost_state_ = lost;
     }
-    if (moving_ && !lost_state_.empty()) {
-        fail_moving({Failure::state_lost,
-                     "session state was lost with its server: " + std::exchange(lost_state_, {}),
-                     "The statement was not run.",
-                     "The session goes on without it: create it again.",
-                     {}},
-                    HoldOutcome::timed_out);
-        return;
-    }
+    if (moving_ && !lost_state_.empty()) return fail_moving(take_refusal(), HoldOutcome::timed_out);
     if (moving_) return try_move();
     if (syncing || phase_ == Phase::ready || phase_ == Phase::held) wake();
     if (phase_ == Phase::ready) subscribe();

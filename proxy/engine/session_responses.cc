@@ -111,7 +111,9 @@ bool Session::act_on(Slot slot, const Scan& scan) {
             }
             // Part of the state is there and part is not: a new connection starts clean.
             drop_slot(slot);
-            if (moving_) {
+            if (moving_ && !lost_state_.empty()) {
+                fail_moving(take_refusal(), HoldOutcome::timed_out);
+            } else if (moving_) {
                 try_move();
             } else {
                 wake();
