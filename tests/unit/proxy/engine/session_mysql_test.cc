@@ -201,3 +201,20 @@ TEST_CASE("session: requests in one frame are taken one after the other, across 
     CHECK(got == plain);
     CHECK(client->kept.empty());
 }
+
+TEST_CASE("session: KILL ends what the session runs on its server, too") {
+    SessionLab lab;
+    auto client = lab.come();
+    auto one = lab.serve(1);
+    lab.give(*client, SessionLab::query("UPDATE t SET a = SLEEP(1000)"));
+    one->take();
+    auto other = lab.come();
+    auto another = lab.serve(1);
+    other->take();
+    // The first session of an engine is number 1.
+    lab.give(*other, SessionLab::query("KILL 1"));
+    CHECK(other->take() == SessionLab::ok());
+    CHECK_FALSE(client->is_open);
+    auto killer = lab.serve(1);
+    CHECK(killer->take().find("KILL QUERY ") != std::string::npos);
+}
