@@ -88,7 +88,9 @@ public:
     void set_corrects(bool corrects) override { corrects_ = corrects; }
     bool rerunnable() const override { return units_.rerunnable(); }
     bool retainable() const override;
-    bool may_have_committed() const override { return units_.may_have_committed(transaction_); }
+    bool may_have_committed() const override {
+        return is_doubtful_ || units_.may_have_committed(transaction_);
+    }
     bool rows_delivered() const override { return !units_.empty() && units_.at(0).rows_delivered; }
     bool inside_message() const override;
     std::optional<bool> says_replica(Slot slot) const override;
@@ -290,6 +292,7 @@ private:
     Slot active_ = Slot::a;  // the slot that units_ concern
     Transaction transaction_ = Transaction::idle;
     bool is_autocommit_ = true;
+    bool is_doubtful_ = false;  // a statement that may have committed the transaction ended with an error
     bool corrects_ = true;
     bool stream_dropped_ = false;
     bool stream_continues_ = false;  // a further packet belongs to the request

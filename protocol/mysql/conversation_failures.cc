@@ -25,6 +25,7 @@ void Conversation::append_failure(const dialect::FailureText& text, uint8_t sequ
 
 void Conversation::forget_transaction() {
     transaction_ = Transaction::idle;
+    is_doubtful_ = false;
     last_status_ &= static_cast<uint16_t>(~(status::in_transaction | status::in_transaction_read_only));
 }
 

@@ -214,6 +214,7 @@ void Conversation::take_ok(Slot slot, Unit& unit, const OkPacket& ok) {
                                                        status::cursor_exists | status::last_row_sent |
                                                        status::ps_out_params));
     transaction_ = (ok.status & status::in_transaction) != 0 ? Transaction::active : Transaction::idle;
+    is_doubtful_ = false;  // the server tells
     is_autocommit_ = (ok.status & status::autocommit) != 0;
     no_backslash_escapes_ = (ok.status & status::no_backslash_escapes) != 0;
     SlotState& state = slots_[index(slot)];

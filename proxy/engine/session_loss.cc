@@ -65,8 +65,16 @@ void Session::lose_slot(Slot slot, std::string_view why) {
             "the transaction was lost with its server \"" + server + "\" and is rolled back: " + reason;
         if (!lost.empty()) text.detail = "Session state was lost with it: " + lost + ".";
         text.hint = "Run the transaction again.";
+        const bool is_unknown = conversation_->may_have_committed();
+        if (is_unknown) {
+            text.failure = Failure::outcome_unknown;
+            text.message = "the outcome of the transaction is unknown: its server \"" + server +
+                           "\" was lost behind a statement that may have committed it: " + reason;
+            text.hint = "Look whether it was carried out before running it again.";
+            last_write_at_ = now();
+        }
         conversation_->lose_transaction(text);
-        cluster_.metrics().loss(LossOutcome::transaction_lost);
+        cluster_.metrics().loss(is_unknown ? LossOutcome::outcome_unknown : LossOutcome::transaction_lost);
         wrote_ = false;
         set_client_state();
     } else if (!lost.empty()) {

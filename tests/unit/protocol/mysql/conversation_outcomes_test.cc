@@ -183,3 +183,24 @@ TEST_CASE("mysql outcomes: KILL in a form that the proxy can't follow reaches no
     CHECK(lab.kind == CutKind::kill);
     CHECK(lab.conversation->kill_request().process_id == 5);
 }
+
+TEST_CASE("mysql outcomes: behind DDL that failed nobody knows whether the transaction was committed") {
+    Lab lab;
+    lab.send(query("BEGIN"));
+    lab.receive(ok_packet(1, in_transaction));
+    lab.send(query("CREATE TABLE t (a int)"));
+    lab.receive(err_packet(1, 1050, "Table 't' already exists", "42S01"));
+    CHECK(lab.conversation->may_have_committed());
+    SUBCASE("until the server tells") {
+        lab.send(query("SELECT a FROM t"));
+        CHECK(lab.conversation->may_have_committed());
+        lab.receive(result({}));
+        CHECK_FALSE(lab.conversation->may_have_committed());
+        CHECK(lab.conversation->transaction() == dialect::Transaction::idle);
+    }
+    SUBCASE("or it is given up") {
+        lab.conversation->slot_lost(Slot::a);
+        lab.conversation->lose_transaction({dialect::Failure::outcome_unknown, "unknown", {}, {}, {}});
+        CHECK_FALSE(lab.conversation->may_have_committed());
+    }
+}

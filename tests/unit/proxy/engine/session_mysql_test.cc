@@ -218,3 +218,17 @@ TEST_CASE("session: KILL ends what the session runs on its server, too") {
     auto killer = lab.serve(1);
     CHECK(killer->take().find("KILL QUERY ") != std::string::npos);
 }
+
+TEST_CASE("session: a transaction that failed DDL may have committed is lost with an unknown outcome") {
+    SessionLab lab;
+    auto client = lab.come();
+    auto one = lab.serve(1);
+    lab.give(*client, SessionLab::query("BEGIN"));
+    lab.give(*one, SessionLab::ok(1, in_transaction));
+    lab.give(*client, SessionLab::query("CREATE TABLE t (a int)"));
+    lab.give(*one, SessionLab::err(1050, "Table 't' already exists"));
+    lab.lose(*one);
+    client->take();
+    lab.give(*client, SessionLab::query("COMMIT"));
+    CHECK(client->take().find("the outcome of the transaction is unknown") != std::string::npos);
+}
