@@ -135,6 +135,7 @@ void Session::close(CloseReason reason, std::string_view detail) {
     patience_timer_.reset();
     stall_timer_.reset();
     retry_timer_.reset();
+    unread_timer_.reset();
     finish_timer_.reset();
     cluster_.strike(*this);
     cluster_.metrics().client_state_left(client_state_);

@@ -191,6 +191,7 @@ private:
     std::unique_ptr<Timer> patience_timer_;
     std::unique_ptr<Timer> stall_timer_;  // requests in flight on a primary that does not answer
     std::unique_ptr<Timer> retry_timer_;
+    std::unique_ptr<Timer> unread_timer_;  // until state is read from a connection that is left alone
     std::unique_ptr<Timer> finish_timer_;  // the primary was demoted, and its last answer is awaited
     ByteBuffer retained_;                  // of the units in flight, while they can be run again …
     std::vector<size_t> retained_sizes_;   // … and how much of it belongs to each of them

@@ -206,6 +206,7 @@ dialect::FailureText Session::take_refusal() {
 bool Session::begin_unit(Bytes unit, size_t& used) {
     patient_ = false;
     patience_timer_.reset();
+    unread_timer_.reset();
     insist_ = false;
     const dialect::UnitFacts facts = conversation_->facts();
     // Who hears no answer can't be told of lost state.

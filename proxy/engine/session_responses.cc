@@ -200,7 +200,14 @@ void Session::unit_done(Slot slot) {
     if (ServerConnection* waiting = connection(dialect::other(slot)); waiting && waiting->link()) {
         waiting->link()->resume(Pause::in_turn);
     }
-    if (!busy() && (!connection(primary_slot_) || conversation_->has_unread_state())) subscribe();
+    if (!busy() && !connection(primary_slot_)) {
+        subscribe();
+    } else if (!busy() && conversation_->has_unread_state()) {
+        unread_timer_ = cluster_.world().after(limits::unread_state_patience, [this] {
+            unread_timer_.reset();
+            if (phase_ == Phase::ready) subscribe();
+        });
+    }
     if (engine_.shutting_down() && is_idle()) {
         return close_with(CloseReason::shutdown, "57P01",
                           "terminating connection: the proxy is shutting down");

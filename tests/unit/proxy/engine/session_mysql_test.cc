@@ -232,3 +232,25 @@ TEST_CASE("session: a transaction that failed DDL may have committed is lost wit
     lab.give(*client, SessionLab::query("COMMIT"));
     CHECK(client->take().find("the outcome of the transaction is unknown") != std::string::npos);
 }
+
+TEST_CASE("session: FOUND_ROWS() finds what its statement left, though that assigned variables") {
+    SessionLab lab;
+    auto client = lab.come();
+    auto one = lab.serve(1);
+    lab.give(*client, SessionLab::query("DO @a := 1"));
+    one->take();
+    lab.give(*one, SessionLab::ok());
+    CHECK(one->take().empty());
+    SUBCASE("at once") {
+        lab.give(*client, SessionLab::query("SELECT FOUND_ROWS()"));
+        CHECK(one->take() == SessionLab::query("SELECT FOUND_ROWS()"));
+    }
+    SUBCASE("and the variables are read when nobody asks, or by then") {
+        lab.world.pass(std::chrono::milliseconds(200));
+        CHECK(one->take().find("USER_VARIABLES") != std::string::npos);
+    }
+    SUBCASE("or before the next statement") {
+        lab.give(*client, SessionLab::query("INSERT INTO t VALUES (1)"));
+        CHECK(one->take().find("USER_VARIABLES") != std::string::npos);
+    }
+}
