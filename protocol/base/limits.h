@@ -75,7 +75,8 @@ inline constexpr int sql_nesting_max = 1'000;
 inline constexpr uint32_t mysql_server_packet_collected_bytes_max = 1'048'576;
 /// MySQL commands that take a name or a number: no server accepts more of them.
 inline constexpr size_t mysql_short_command_bytes_max = 65'536;
-/// An execution of "the last one prepared" is kept up to this length until that is answered: it may tell types.
+/// An execution of "the last one prepared" is kept up to this length until that is answered: it may tell
+/// types.
 inline constexpr size_t mysql_pipelined_execution_bytes_max = 4'096;
 /// A set of GTIDs: real ones have a few hundred characters. Hundreds of sets are remembered.
 inline constexpr size_t gtid_set_bytes_max = 65'536;

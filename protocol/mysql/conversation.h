@@ -34,9 +34,9 @@ struct CutScratch {
     uint8_t command = 0;
     sql::Classification query;  // of COM_QUERY
     dialect::UnitFacts facts;
-    size_t size = 0;         // bytes of the request that are there
-    size_t stream_left = 0;  // bytes of its last packet that have not arrived
-    bool continues = false;  // a further packet belongs to it
+    size_t size = 0;            // bytes of the request that are there
+    size_t stream_left = 0;     // bytes of its last packet that have not arrived
+    bool continues = false;     // a further packet belongs to it
     StatementRef statement;     // of COM_STMT_PREPARE, …_EXECUTE and their like
     uint32_t statement_id = 0;  // the client's; 0: none
     bool is_answered = true;
@@ -124,17 +124,18 @@ private:
     struct Unit : dialect::UnitInFlight {
         Reply reply;
         uint8_t command = 0;
-        uint8_t next_sequence = 1;  // of the next packet to the client
-        uint8_t shift = 0;          // what is added to the server's sequence numbers
-        uint8_t refusals = 0;       // by servers that were the primary
-        bool resendable = false;    // its bytes are kept: a refusal proves that it was not carried out
-        bool trackers_lie = false;  // SET STATEMENT: what is reported holds for this statement only
-        bool is_call = false;       // answers and statements can't be matched one by one
+        uint8_t next_sequence = 1;     // of the next packet to the client
+        uint8_t shift = 0;             // what is added to the server's sequence numbers
+        uint8_t refusals = 0;          // by servers that were the primary
+        bool resendable = false;       // its bytes are kept: a refusal proves that it was not carried out
+        bool trackers_lie = false;     // SET STATEMENT: what is reported holds for this statement only
+        bool is_call = false;          // answers and statements can't be matched one by one
         bool changes_reading = false;  // what a text behind it means is known when it is answered
-        bool owes_eof = false;      // behind the column definitions, to a client without DEPRECATE_EOF
-        uint32_t statement_id = 0;  // the client's, of prepared statements
+        bool owes_eof = false;         // behind the column definitions, to a client without DEPRECATE_EOF
+        uint32_t statement_id = 0;     // the client's, of prepared statements
         StatementRef statement;
-        std::unique_ptr<std::string> names_last;  // an execution of "the last one prepared", without an id yet
+        std::unique_ptr<std::string>
+            names_last;  // an execution of "the last one prepared", without an id yet
         bool ends_transaction = false;
     };
     /// A command of the proxy's own that brings a connection to the session's state.
@@ -249,6 +250,7 @@ private:
                       size_t at);
     void take_ok(Slot slot, Unit& unit, const OkPacket& ok);
     void finish_unit(Slot slot);
+    void pop_unit();
     void lying(dialect::Scan& scan, std::string_view what);
 
     // conversation_errors.cc
@@ -314,6 +316,7 @@ private:
     dialect::ErrorCode last_error_code_;
     size_t padding_ = 0;            // what the client still expects of a long packet whose server is gone
     bool payload_is_open_ = false;  // likewise: it would have gone on in a further packet
+    size_t transaction_ends_ = 0;   // units in flight that end a transaction
     size_t stream_left_ = 0;        // of a long request whose head was accepted
     uint8_t stream_sequence_ = 0;   // of its packet that came last
     uint64_t last_insert_id_ = 0;

@@ -28,6 +28,10 @@ bool names_statement(uint8_t command) {
     }
 }
 
+bool is_of_text(uint8_t command) {
+    return command == command::query || command == command::stmt_prepare || names_statement(command);
+}
+
 bool ends_transaction(sql::Control control) {
     switch (control) {
         case sql::Control::begin:  // another one was open
@@ -75,10 +79,11 @@ Cut Conversation::cut_command(Bytes payload, bool whole, ByteBuffer& out) {
         command != command::reset_connection) {
         return answer_lost(out);
     }
-    const bool has_text =
-        command == command::query || command == command::stmt_prepare || names_statement(command);
-    for (size_t i = 0; has_text && i < units_.size(); ++i) {
+    const bool has_text = is_of_text(command);
+    // Where one of them was sent, what is before it changes nothing.
+    for (size_t i = units_.size(); has_text && i-- > 0;) {
         if (units_.at(i).changes_reading) return {CutKind::wait};
+        if (is_of_text(units_.at(i).command)) break;
     }
     if (command == command::query) return cut_query(payload, whole, out);
     if (command == command::stmt_prepare) return cut_prepare(payload, whole, out);

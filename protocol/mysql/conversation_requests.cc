@@ -119,8 +119,8 @@ Cut Conversation::cut_stream(Bytes in, ByteBuffer& out) {
     }
     // A file goes on behind this packet.
     if (!stream_under_way() && deferred_ && !file_under_way_) {
-        append_err(out, static_cast<uint8_t>(stream_sequence_ + 1), deferred_->number,
-                   deferred_->sqlstate, deferred_->message);
+        append_err(out, static_cast<uint8_t>(stream_sequence_ + 1), deferred_->number, deferred_->sqlstate,
+                   deferred_->message);
         deferred_.reset();
         return {CutKind::answer, size};
     }
@@ -173,10 +173,9 @@ Cut Conversation::drop_request() {
 /// is left to be committed there, so that it is given up. False: what is in flight must be answered first.
 bool Conversation::leave_replica() {
     if (transaction_ != Transaction::active || !slots_[index(active_)].is_replica || !corrects_) return true;
-    for (size_t i = 0; i < units_.size(); ++i) {
-        if (units_.at(i).ends_transaction) return false;
-    }
-    const bool writes_behind = scratch_.ends_transaction && scratch_.facts.destination == Destination::primary;
+    if (transaction_ends_ > 0) return false;
+    const bool writes_behind =
+        scratch_.ends_transaction && scratch_.facts.destination == Destination::primary;
     if (!writes_behind) return true;
     if (!units_.empty()) return false;
     forget_transaction();
@@ -245,7 +244,8 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
     }
     unit.may_write = facts.may_write;
     unit.commits = facts.commits;
-    unit.ends_transaction = scratch_.ends_transaction && command != command::stmt_prepare;
+    unit.ends_transaction = scratch_.ends_transaction;
+    if (unit.ends_transaction) ++transaction_ends_;
     unit.needs_primary = facts.destination == Destination::primary;
     unit.statement_id = scratch_.statement_id;
     unit.statement = scratch_.statement;

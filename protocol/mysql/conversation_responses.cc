@@ -277,9 +277,14 @@ void Conversation::finish_unit(Slot slot) {
         if (changed) log_->forget_deallocated({slots_[0].synced, slots_[1].synced});
         if (log_->take_loss()) pins_.settings = true;
     }
-    units_.pop();
+    pop_unit();
     answer_is_complete_ = false;
     if (units_.empty()) units_.trim();
+}
+
+void Conversation::pop_unit() {
+    if (units_.front().ends_transaction) --transaction_ends_;
+    units_.pop();
 }
 
 bool Conversation::retainable() const {

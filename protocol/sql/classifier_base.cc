@@ -167,8 +167,7 @@ void ClassifierBase::demand(Reason reason) {
     statement_->is_hinted_read = false;
     if (is_only_planned_ && reason != Reason::temporary && reason != Reason::unparsed) return;
     statement_->is_opaque = statement_->is_opaque || reason == Reason::opaque;
-    statement_->may_commit =
-        statement_->may_commit || reason == Reason::opaque || reason == Reason::unparsed;
+    statement_->may_commit = statement_->may_commit || reason == Reason::opaque || reason == Reason::unparsed;
     if (is_demanding_ && (is_hard(statement_->reason) || !is_hard(reason)) && reason != Reason::unparsed)
         return;
     is_demanding_ = true;

@@ -123,8 +123,8 @@ struct Statement {
     bool same_connection = false;
     /// A plain read that a comment sends to the primary: it can be run again all the same.
     bool is_hinted_read = false;
-    /// It may run several statements of its own (CALL, DO, a block): what it ends with tells nothing of what it
-    /// did before.
+    /// It may run several statements of its own (CALL, DO, a block): what it ends with tells nothing of what
+    /// it did before.
     bool is_opaque = false;
     /// MySQL: it commits the transaction under way, or may (DDL, LOCK TABLES, XA PREPARE, what is not
     /// understood). The statements that only begin or end transactions have a Control that says so.

@@ -38,14 +38,21 @@ TEST_CASE("mysql outcomes: behind a statement in flight that changes how texts a
 
 TEST_CASE("mysql outcomes: a refusal of what may have done something before is not taken for proof") {
     Lab lab;
-    SUBCASE("a procedure") { lab.send(query("CALL p()")); }
-    SUBCASE("a block") { lab.send(query("BEGIN NOT ATOMIC INSERT INTO t VALUES (1); END")); }
-    SUBCASE("a text that is not known") { lab.send(query("EXECUTE s")); }
+    SUBCASE("a procedure") {
+        lab.send(query("CALL p()"));
+    }
+    SUBCASE("a block") {
+        lab.send(query("BEGIN NOT ATOMIC INSERT INTO t VALUES (1); END"));
+    }
+    SUBCASE("a text that is not known") {
+        lab.send(query("EXECUTE s"));
+    }
     SUBCASE("rows that are executed one by one") {
         lab.send(command_of(command::stmt_prepare, "UPDATE t SET a=?"));
         lab.receive(prepared_answer(1));
-        lab.send(command_of(command::stmt_bulk_execute,
-                            id_bytes(1) + std::string("\x80\x00\x08\x00\x00\x2a\x00\x00\x00\x00\x00\x00\x00", 13)));
+        lab.send(command_of(
+            command::stmt_bulk_execute,
+            id_bytes(1) + std::string("\x80\x00\x08\x00\x00\x2a\x00\x00\x00\x00\x00\x00\x00", 13)));
     }
     const std::string refusal = err_packet(1, 1290, demoted);
     CHECK(lab.receive(refusal) == refusal);
@@ -55,17 +62,18 @@ TEST_CASE("mysql outcomes: a refusal of what may have done something before is n
 TEST_CASE("mysql outcomes: a write in a read-only transaction of the client's own is refused for good") {
     Lab lab;
     lab.send(query("INSERT INTO t VALUES (1)"));
-    const std::string refusal = err_packet(1, 1792, "Cannot execute statement in a READ ONLY transaction", "25006");
+    const std::string refusal =
+        err_packet(1, 1792, "Cannot execute statement in a READ ONLY transaction", "25006");
     CHECK(lab.receive(refusal) == refusal);
     CHECK(lab.event == ScanEvent::unit_done);
 }
 
 TEST_CASE("mysql outcomes: in a transaction, what commits it may have done so") {
     for (const char* sql :
-         {"CREATE TABLE u (a int)", "TRUNCATE t", "CALL p()", "BEGIN", "START TRANSACTION READ ONLY", "LOCK TABLES t WRITE",
-          "UNLOCK TABLES", "SET autocommit=1", "SET @@autocommit=ON", "XA COMMIT 'x' ONE PHASE", "XA PREPARE 'x'",
-          "FLUSH TABLES", "EXECUTE IMMEDIATE 'COMMIT'", "EXECUTE s", "INSERT INTO t VALUES (1); COMMIT", "GRANT ALL ON *.* TO a",
-          "SOMETHING new"}) {
+         {"CREATE TABLE u (a int)", "TRUNCATE t", "CALL p()", "BEGIN", "START TRANSACTION READ ONLY",
+          "LOCK TABLES t WRITE", "UNLOCK TABLES", "SET autocommit=1", "SET @@autocommit=ON",
+          "XA COMMIT 'x' ONE PHASE", "XA PREPARE 'x'", "FLUSH TABLES", "EXECUTE IMMEDIATE 'COMMIT'",
+          "EXECUTE s", "INSERT INTO t VALUES (1); COMMIT", "GRANT ALL ON *.* TO a", "SOMETHING new"}) {
         CAPTURE(sql);
         Lab lab;
         lab.send(query("BEGIN"));
@@ -73,8 +81,9 @@ TEST_CASE("mysql outcomes: in a transaction, what commits it may have done so") 
         lab.send(query(sql));
         CHECK(lab.conversation->may_have_committed());
     }
-    for (const char* sql : {"INSERT INTO t VALUES (1)", "SELECT LAST_INSERT_ID()", "ROLLBACK", "SAVEPOINT a",
-                            "SET @a=1", "CREATE TEMPORARY TABLE u (a int)", "XA END 'x'", "SELECT @@hostname"}) {
+    for (const char* sql :
+         {"INSERT INTO t VALUES (1)", "SELECT LAST_INSERT_ID()", "ROLLBACK", "SAVEPOINT a", "SET @a=1",
+          "CREATE TEMPORARY TABLE u (a int)", "XA END 'x'", "SELECT @@hostname"}) {
         CAPTURE(sql);
         Lab lab;
         lab.send(query("BEGIN"));
@@ -107,7 +116,8 @@ TEST_CASE("mysql outcomes: a write that asks for what the statement before it le
     Lab lab;
     lab.send(query("SELECT a FROM t"), Slot::b);
     lab.receive(result({"1"}), Slot::b);
-    for (const char* sql : {"INSERT INTO log VALUES (FOUND_ROWS())", "SHOW WARNINGS; INSERT INTO t VALUES (1)"}) {
+    for (const char* sql :
+         {"INSERT INTO log VALUES (FOUND_ROWS())", "SHOW WARNINGS; INSERT INTO t VALUES (1)"}) {
         CAPTURE(sql);
         CHECK(facts_of(lab, sql).destination == sql::Destination::primary);
         CHECK_FALSE(facts_of(lab, sql).same_connection);
@@ -160,9 +170,11 @@ TEST_CASE("mysql outcomes: an error behind heads that the client has continues t
     CHECK(as_text(out).substr(0, 4) == err_packet(3, 9704, "gone").substr(0, 4));
 }
 
-TEST_CASE("mysql outcomes: a result whose definitions the client has from before is not run again elsewhere") {
+TEST_CASE(
+    "mysql outcomes: a result whose definitions the client has from before is not run again elsewhere") {
     Lab lab(modern_client | capability::cache_metadata);
-    lab.conversation->slot_parameters(Slot::b, {{"capabilities", std::to_string(modern_client | capability::cache_metadata)}});
+    lab.conversation->slot_parameters(
+        Slot::b, {{"capabilities", std::to_string(modern_client | capability::cache_metadata)}});
     lab.send(query("SELECT a FROM t"), Slot::b);
     lab.receive(packet(1, std::string("\x01\x00", 2)), Slot::b);
     CHECK_FALSE(lab.conversation->rerunnable());
@@ -203,4 +215,18 @@ TEST_CASE("mysql outcomes: behind DDL that failed nobody knows whether the trans
         lab.conversation->lose_transaction({dialect::Failure::outcome_unknown, "unknown", {}, {}, {}});
         CHECK_FALSE(lab.conversation->may_have_committed());
     }
+}
+
+TEST_CASE("mysql outcomes: a write waits for a COMMIT in flight on a replica, whatever is between them") {
+    Lab lab;
+    lab.send(query("START TRANSACTION READ ONLY"), Slot::b);
+    lab.send(query("COMMIT"), Slot::b);
+    lab.send(query("SELECT a FROM t"), Slot::b);
+    REQUIRE(lab.conversation->units_in_flight() == 3);
+    lab.receive(ok_packet(1, in_transaction | status::in_transaction_read_only), Slot::b);
+    lab.send(query("INSERT INTO t VALUES (1)"));
+    CHECK(lab.kind == CutKind::wait);
+    lab.receive(ok_packet(1) + result({}), Slot::b);
+    lab.send(query("INSERT INTO t VALUES (1)"));
+    CHECK(lab.kind == CutKind::begin);
 }

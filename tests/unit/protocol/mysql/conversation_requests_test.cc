@@ -317,7 +317,9 @@ TEST_CASE("mysql conversation: a unit whose server is gone fails with an error b
     CHECK(lab.conversation->units_in_flight() == 0);
 }
 
-TEST_CASE("mysql conversation: a long request is refused with the number behind its last packet, however it was cut") {
+TEST_CASE(
+    "mysql conversation: a long request is refused with the number behind its last packet, however it was "
+    "cut") {
     Lab lab;
     const std::string request =
         packet(0, std::string(1, '\x03') + "INSERT INTO t VALUES ('" + std::string(17'000'000, 'x') + "')");
@@ -339,8 +341,11 @@ TEST_CASE("mysql conversation: a long request is refused with the number behind 
 TEST_CASE("mysql conversation: an empty packet behind a full one does not end a file") {
     Lab lab;
     lab.send(query("LOAD DATA LOCAL INFILE 'f' INTO TABLE t"));
-    lab.receive(packet(1, "\xfb" "f"));
-    const std::string file = packet(2, std::string(packet_payload_bytes_max, '1')) + packet(4, "2\n") + packet(5, "");
+    lab.receive(packet(1,
+                       "\xfb"
+                       "f"));
+    const std::string file =
+        packet(2, std::string(packet_payload_bytes_max, '1')) + packet(4, "2\n") + packet(5, "");
     std::string_view rest = file;
     std::string sent;
     while (!rest.empty()) {
@@ -358,7 +363,9 @@ TEST_CASE("mysql conversation: an empty packet behind a full one does not end a 
 TEST_CASE("mysql conversation: a file whose server is lost is read to its end before the client is told") {
     Lab lab;
     lab.send(query("LOAD DATA LOCAL INFILE 'f' INTO TABLE t"));
-    lab.receive(packet(1, "\xfb" "f"));
+    lab.receive(packet(1,
+                       "\xfb"
+                       "f"));
     lab.conversation->slot_lost(Slot::a);
     ByteBuffer out;
     lab.conversation->fail_unit({dialect::Failure::outcome_unknown, "gone", {}, {}, {}}, out);
@@ -389,7 +396,8 @@ TEST_CASE("mysql conversation: a connection that multi-statements were switched 
     CHECK_FALSE(lab.conversation->append_reset(out));
 }
 
-TEST_CASE("mysql conversation: the proxy's own statements are plain ones, whatever the client's capabilities") {
+TEST_CASE(
+    "mysql conversation: the proxy's own statements are plain ones, whatever the client's capabilities") {
     // With query attributes a server would take the first letter of each for a number of parameters.
     CHECK((offered_capabilities("8.0.36", true) & capability::query_attributes) == 0);
     CHECK((identity_capabilities & capability::query_attributes) == 0);

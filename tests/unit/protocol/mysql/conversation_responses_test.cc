@@ -264,7 +264,8 @@ TEST_CASE("mysql conversation: what ends an answer does not come in parts") {
     SUBCASE("a definition of a prepared statement") {
         Lab lab;
         lab.send(command_of(command::stmt_prepare, "SELECT ?"));
-        lab.receive(packet(1, std::string(1, '\0') + id_bytes(1) + std::string("\x00\x00\x01\x00\x00\x00\x00", 7)));
+        lab.receive(
+            packet(1, std::string(1, '\0') + id_bytes(1) + std::string("\x00\x00\x01\x00\x00\x00\x00", 7)));
         CHECK(lab.receive(std::string("\xff\xff\xff\x02", 4) + std::string(1'000, 'x')) == "");
         CHECK(lab.event == ScanEvent::lying);
     }

@@ -288,8 +288,8 @@ TEST_CASE("MySQL routing row 78: KILL") {
           Case{"KILL 18446744073709551616", Statement::Kill::other, 0},
           Case{"KILL QUERY ID 5", Statement::Kill::none, 0}, Case{"KILL USER 'a'", Statement::Kill::none, 0},
           Case{"KILL 5 + 1", Statement::Kill::other, 0},
-          Case{"KILL CONNECTION_ID()", Statement::Kill::other, 0}, Case{"KILL 5.0", Statement::Kill::other, 0},
-          Case{"KILL", Statement::Kill::other, 0}}) {
+          Case{"KILL CONNECTION_ID()", Statement::Kill::other, 0},
+          Case{"KILL 5.0", Statement::Kill::other, 0}, Case{"KILL", Statement::Kill::other, 0}}) {
         CAPTURE(each.sql);
         const Classification out = classified(each.sql);
         REQUIRE(out.statement_count == 1);

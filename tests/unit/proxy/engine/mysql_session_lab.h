@@ -263,14 +263,16 @@ struct SessionLab {
     /// A client comes in and logs in, as far as the proxy lets it.
     std::shared_ptr<Wire> come(uint64_t more_capabilities = 0) {
         auto wire = std::make_shared<Wire>();
-        wire->owner = engine.accept(*entrance, std::make_unique<WireLink>(wire), {"client", false, true, "10.0.0.1"});
+        wire->owner =
+            engine.accept(*entrance, std::make_unique<WireLink>(wire), {"client", false, true, "10.0.0.1"});
         world.wires.push_back(wire);
         world.run();
         const std::string greeting = wire->take();
         dialect::Identity identity;
         identity.user = "app";
         identity.database = "shop";
-        identity.parameters = {{"collation", "45"}, {"capabilities", std::to_string(mysql::capability::multi_statements)}};
+        identity.parameters = {{"collation", "45"},
+                               {"capabilities", std::to_string(mysql::capability::multi_statements)}};
         mysql::ServerLogin login(identity, {});
         ByteBuffer out;
         login.on_bytes(as_bytes(greeting), out);
@@ -289,9 +291,9 @@ struct SessionLab {
         options.server_version = version;
         options.tls_offered = false;
         options.auth = static_cast<int>(config::ClientAuth::trust);
-        mysql::ClientLogin login({options,
-                                  [](std::byte* out, size_t size) { std::fill(out, out + size, std::byte{2}); },
-                                  nullptr, nullptr, false});
+        mysql::ClientLogin login(
+            {options, [](std::byte* out, size_t size) { std::fill(out, out + size, std::byte{2}); }, nullptr,
+             nullptr, false});
         ByteBuffer out;
         login.start(out);
         give(*wire, as_text(out));

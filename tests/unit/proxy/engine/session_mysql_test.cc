@@ -129,8 +129,9 @@ TEST_CASE("session: a COM_CHANGE_USER in frames") {
         return std::string(as_text(out));
     };
     // A salt of its own is asked for where a password is: this listener trusts everybody.
-    lab.give(*client, framed(SessionLab::command(command::change_user,
-                                                 std::string("bob\0\0shop\0\x2d\0mysql_native_password\0", 34))));
+    lab.give(*client,
+             framed(SessionLab::command(command::change_user,
+                                        std::string("bob\0\0shop\0\x2d\0mysql_native_password\0", 34))));
     lab.serve(1);
     CHECK(client->is_open);
     const std::string answer = client->take();
