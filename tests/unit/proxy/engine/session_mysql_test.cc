@@ -89,6 +89,9 @@ TEST_CASE("session: what was lost is told to the first who hears it") {
     lab.lose(*one);
     client->take();
     lab.give(*client, with_id(command::stmt_send_long_data, 1, std::string_view("\0\0data", 6)));
+    auto again = lab.serve(1);
+    lab.give(*again, prepared(5));
+    CHECK(client->take().empty());
     lab.give(*client, SessionLab::query("INSERT INTO t SELECT * FROM u"));
     CHECK(client->take().find("temporary tables") != std::string::npos);
 }
