@@ -49,8 +49,8 @@ class Server:
         self._await()
         self.sql("CREATE DATABASE bench; DELETE FROM mysql.global_priv WHERE User = ''; FLUSH PRIVILEGES;"
             f"CREATE USER bench@'%' IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON bench.* TO bench@'%';"
-            f"CREATE USER holdfast@'%' IDENTIFIED BY '{PASSWORD}'; GRANT SELECT ON mysql.* TO holdfast@'%';"
-            "GRANT REPLICA MONITOR, BINLOG MONITOR, SLAVE MONITOR ON *.* TO holdfast@'%'")  # fmt: skip
+            f"CREATE USER holdfast@'%' IDENTIFIED BY '{PASSWORD}'; GRANT SLAVE MONITOR ON *.* TO holdfast@'%';"
+            "GRANT SELECT ON mysql.global_priv TO holdfast@'%'; GRANT SELECT ON mysql.proc TO holdfast@'%'")  # fmt: skip
         done = subprocess.run(sysbench(self.port, "oltp_read_write", [], "prepare"), capture_output=True, text=True)
         if done.returncode != 0:
             raise RuntimeError(f"sysbench prepare: {done.stdout[-600:]}")

@@ -80,6 +80,8 @@ struct Server {
     uint32_t weight = 100;
     Promotable promote = Promotable::yes;
     int line = 0;
+    /// A reload took it away: its place is kept while connections still refer to it (places.h).
+    bool is_removed = false;
     bool operator==(const Server& o) const { return name == o.name && address == o.address; }
 };
 

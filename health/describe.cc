@@ -50,7 +50,7 @@ std::string on_timeline(uint32_t timeline) {
 
 View Topology::describe(TimePoint now) const {
     View next = view_;
-    next.servers.clear();
+    next.servers.assign(places_.size(), {});
     next.primary.reset();
     next.split_brain = count_writable() > 1;
     if (holder_) {
@@ -70,13 +70,22 @@ View Topology::describe(TimePoint now) const {
             next.primary_lost_at = now;
         }
     }
-    for (const Member& member : members_) {
-        ServerView server = describe_server(member);
+    for (size_t i = 0; i < places_.size(); ++i) {
+        if (!places_[i].is_removed) continue;
+        ServerView& server = next.servers[i];
+        server.id = ServerId{i + 1};
+        server.name = places_[i].name;
+        server.state = ServerState::down;
+        server.reason = "not configured any more";
+        server.duty = Duty::removed;
+    }
+    for (const Member& member : members_) next.servers[member.id.value - 1] = describe_server(member);
+    for (ServerView& server : next.servers) {
         const ServerView* const before = view_.find(server.id);
-        const bool is_same =
-            before != nullptr && before->state == server.state && before->role == server.role;
+        const bool is_same = before != nullptr && before->name == server.name &&
+                             before->state == server.state && before->role == server.role &&
+                             before->duty == server.duty;
         server.since = is_same ? before->since : now;
-        next.servers.push_back(std::move(server));
     }
     next.candidate = choose_candidate(next);
     return next;
@@ -100,7 +109,7 @@ ServerRole Topology::role_of(const Member& member) const {
 
 ServerView Topology::describe_server(const Member& member) const {
     ServerView out;
-    out.id = id_of(index_of(member));
+    out.id = member.id;
     out.name = member.name;
     out.role = role_of(member);
     if (member.facts) {
@@ -223,7 +232,7 @@ std::optional<ServerId> Topology::choose_candidate(const View& next) const {
     std::optional<size_t> best;
     std::optional<size_t> current;
     for (size_t i = 0; i < members_.size(); ++i) {
-        const ServerView& server = next.servers[i];
+        const ServerView& server = *next.find(id_of(i));
         const bool is_usable = server.state == ServerState::up || server.state == ServerState::lagging ||
                                server.state == ServerState::suspect;
         if (!members_[i].promotable || server.role != ServerRole::replica || !is_usable) continue;

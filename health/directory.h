@@ -60,6 +60,10 @@ public:
     Directory(const Directory&) = delete;
     Directory& operator=(const Directory&) = delete;
 
+    /// Goes on with a changed configuration, whose servers are in the places of those before
+    /// (config/places.h). What is known of roles is asked for anew.
+    void reconfigure(const config::Cluster& cluster);
+
     /// Looks up a role by its exact name. `on_done` gets nullopt when there is none; it is called at once
     /// when the answer is known and fresh, else later. When no server can be asked, the last known answer
     /// is given, however old.

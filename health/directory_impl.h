@@ -54,6 +54,17 @@ template <typename Catalog>
 Directory<Catalog>::~Directory() = default;
 
 template <typename Catalog>
+void Directory<Catalog>::reconfigure(const config::Cluster& cluster) {
+    // Questions under way need an account; their asker sees to it that none are begun without one.
+    const std::optional<config::Service> account = cluster.service ? cluster.service : cluster_.service;
+    cluster_ = cluster;
+    cluster_.service = account;
+    for (auto& [user, entry] : roles_) entry.forgotten = true;
+    std::erase_if(channels_, [](const auto& each) { return each.second.questions.empty(); });
+    for (auto& [key, channel] : channels_) channel.server = {};  // the next question gets a new connection
+}
+
+template <typename Catalog>
 void Directory<Catalog>::find_role(const std::string& user, OnRole on_done) {
     if (!cluster_.service) {
         on_done(Error{ErrorCode::unsupported, "there is no service account to look roles up with"});

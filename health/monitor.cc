@@ -58,24 +58,52 @@ Monitor::Monitor(const config::Cluster& cluster, EventLoop& loop, std::unique_pt
       on_view_(std::move(on_view)),
       topology_(cluster, loop.now()),
       published_(topology_.view()),
-      jitter_state_(seed_of(cluster.name)),
-      prober_(std::move(prober)) {
-    targets_.reserve(cluster.servers.size());
+      jitter_state_(seed_of(cluster.name)) {
     for (const config::Server& server : cluster.servers) {
-        Target target;
+        Target& target = targets_.emplace_back();
         target.server = server;
-        target.id = ServerId{targets_.size() + 1};
-        targets_.push_back(std::move(target));
+        target.id = ServerId{targets_.size()};
     }
-    prober_->notify([this](ServerId server, Hint what) { hint(server, what); });
+    set_prober(std::move(prober));
 }
 
 Monitor::~Monitor() = default;
 
+void Monitor::set_prober(std::unique_ptr<Prober> prober) {
+    prober_ = std::move(prober);
+    prober_->notify([this](ServerId server, Hint what) { hint(server, what); });
+}
+
 void Monitor::start() {
+    is_started_ = true;
     for (Target& target : targets_) {
-        if (!target.in_flight) probe(target);
+        if (!target.in_flight && !target.next && !target.server.is_removed) probe(target);
     }
+}
+
+void Monitor::reconfigure(const config::Cluster& cluster, std::unique_ptr<Prober> prober) {
+    settings_ = cluster.health;
+    for (size_t i = 0; i < cluster.servers.size(); ++i) {
+        if (i == targets_.size()) targets_.emplace_back().id = ServerId{i + 1};
+        Target& target = targets_[i];
+        const config::Server& server = cluster.servers[i];
+        const bool is_another = !(target.server == server) || target.server.is_removed != server.is_removed;
+        if (is_another || prober) stop(target);
+        target.server = server;
+    }
+    if (prober) set_prober(std::move(prober));
+    const bool changed = topology_.reconfigure(cluster, loop_.now());
+    if (is_started_) start();
+    publish(changed);
+}
+
+/// Nothing of it is under way any more, and its connection is closed.
+void Monitor::stop(Target& target) {
+    prober_->cancel(target.id);
+    target.in_flight = target.again = false;
+    target.timeout.reset();
+    target.late.reset();
+    target.next.reset();
 }
 
 void Monitor::hint(ServerId server, Hint what) {
@@ -207,9 +235,9 @@ void Monitor::publish(bool changed) {
 }
 
 void Monitor::log_changes(const View& before, const View& after) {
-    for (size_t i = 0; i < after.servers.size(); ++i) {
-        const ServerView& was = before.servers[i];
-        const ServerView& is = after.servers[i];
+    for (const ServerView& is : after.servers) {
+        const ServerView* const known = before.find(is.id);
+        const ServerView was = known != nullptr && known->name == is.name ? *known : ServerView{};
         if (was.state == is.state && was.role == is.role) continue;
         const LogLevel level = needs_attention(is.state) ? LogLevel::warn : LogLevel::info;
         if (!log_.enabled(level)) continue;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -30,6 +31,10 @@ public:
 
     /// Begins to probe: all servers at once.
     void start();
+    /// Goes on with a changed configuration, whose servers are in the places of those before
+    /// (config/places.h). `prober` replaces the present one where its account or TLS have changed; null: they
+    /// have not.
+    void reconfigure(const config::Cluster& cluster, std::unique_ptr<Prober> prober);
     /// What the data path saw of a server. Probes all servers now; unknown ids are ignored.
     void hint(ServerId server, Hint what);
 
@@ -49,6 +54,8 @@ private:
         std::unique_ptr<Watch> next;  // the timer for the next probe
     };
 
+    void set_prober(std::unique_ptr<Prober> prober);
+    void stop(Target& target);
     void probe(Target& target);
     void probe_soon(Target& target);
     void probe_all_soon();
@@ -70,8 +77,9 @@ private:
     Topology topology_;
     View published_;
     std::optional<ServerId> last_primary_;  // for the log
-    std::vector<Target> targets_;
+    std::deque<Target> targets_;            // by ServerId; callbacks hold on to each
     uint64_t jitter_state_;
+    bool is_started_ = false;
     std::unique_ptr<Prober> prober_;  // last: its callbacks reach into the rest
 };
 

@@ -1,6 +1,7 @@
 #include "health/topology.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace holdfast::health {
 
@@ -67,33 +68,63 @@ Topology::Topology(const config::Cluster& cluster, TimePoint now)
       health_(cluster.health),
       max_lag_time_(cluster.routing.max_lag_time),
       max_lag_bytes_(cluster.routing.max_lag_bytes) {
-    members_.reserve(cluster.servers.size());
-    for (const config::Server& server : cluster.servers) {
-        Member member;
-        member.name = server.name;
-        member.address = server.address;
-        member.promotable = server.promote != config::Promotable::never;
-        members_.push_back(std::move(member));
-    }
+    place_members(cluster);
     view_.primary_lost_at = now;
     view_ = describe(now);
     for (ServerView& server : view_.servers) server.since = now;
 }
 
+bool Topology::reconfigure(const config::Cluster& cluster, TimePoint now) {
+    // Servers that are added later take nothing from those that serve.
+    is_first_round_over_ = first_round_done();
+    health_ = cluster.health;
+    max_lag_time_ = cluster.routing.max_lag_time;
+    max_lag_bytes_ = cluster.routing.max_lag_bytes;
+    place_members(cluster);
+    settle();
+    return update(now);
+}
+
+/// Makes the members anew of the configuration, with what is known of those that were there.
+void Topology::place_members(const config::Cluster& cluster) {
+    std::vector<Member> before = std::exchange(members_, {});
+    const ServerId holder = holder_ ? before[*holder_].id : ServerId{};
+    holder_.reset();
+    places_ = cluster.servers;
+    for (size_t i = 0; i < places_.size(); ++i) {
+        const config::Server& server = places_[i];
+        if (server.is_removed) continue;
+        Member member;
+        const ServerId id{i + 1};
+        for (Member& old : before) {
+            const bool is_same = old.id == id && old.name == server.name && old.address == server.address;
+            if (is_same) member = std::move(old);
+            if (is_same && id == holder) holder_ = members_.size();
+        }
+        member.id = id;
+        member.name = server.name;
+        member.address = server.address;
+        member.promotable = server.promote != config::Promotable::never;
+        members_.push_back(std::move(member));
+    }
+}
+
 Topology::Member* Topology::find(ServerId id) {
-    return id.value >= 1 && id.value <= members_.size() ? &members_[id.value - 1] : nullptr;
+    const auto found =
+        std::find_if(members_.begin(), members_.end(), [&](const Member& each) { return each.id == id; });
+    return found == members_.end() ? nullptr : &*found;
 }
 
 bool Topology::first_round_done() const {
-    return std::all_of(members_.begin(), members_.end(), [](const Member& m) { return m.has_result; });
+    return is_first_round_over_ ||
+           std::all_of(members_.begin(), members_.end(), [](const Member& m) { return m.has_result; });
 }
 
 bool Topology::in_doubt() const {
     if (!view_.primary) return true;
-    for (size_t i = 0; i < members_.size(); ++i) {
-        const Member& member = members_[i];
+    for (const Member& member : members_) {
         if (member.unreadable) continue;  // asking a server that refuses the account more often helps nobody
-        const ServerView& server = view_.servers[i];
+        const ServerView& server = *view_.find(member.id);
         if (server.state == ServerState::suspect || server.state == ServerState::starting) return true;
         // Lag takes two probes to be known.
         const bool is_lag_due = server.role == ServerRole::replica && !server.lag &&
@@ -121,6 +152,13 @@ bool Topology::observe(const Observation& observation, TimePoint now) {
         take_failure(*member, observation);
     }
     answer_hint(*member, observation, now);
+    settle();
+    measure_all(*member);
+    return update(now);
+}
+
+/// Decides who is the primary, after something has changed.
+void Topology::settle() {
     if (is_mysql()) {
         settle_mysql_holder();
         place_all();
@@ -128,8 +166,6 @@ bool Topology::observe(const Observation& observation, TimePoint now) {
         settle_identity();
         settle_holder();
     }
-    measure_all(*member);
-    return update(now);
 }
 
 bool Topology::hint(ServerId server, Hint what, TimePoint now) {

@@ -32,6 +32,9 @@ namespace holdfast::health {
 class Topology {
 public:
     explicit Topology(const config::Cluster& cluster, TimePoint now = {});
+    /// Goes on with a changed configuration, whose servers are in the places of those before
+    /// (config/places.h). What is known of the servers that stay is kept. Returns whether the view changed.
+    bool reconfigure(const config::Cluster& cluster, TimePoint now);
 
     /// Takes in the result of a probe. One that was sent before the last one taken in of the same server is
     /// dropped. Returns whether the view changed (positions and sampling times count).
@@ -64,6 +67,7 @@ private:
     };
 
     struct Member {
+        ServerId id;
         std::string name;
         config::Endpoint address;
         bool promotable = true;
@@ -100,9 +104,11 @@ private:
         TimePoint last_false_alarm{};
     };
 
+    void place_members(const config::Cluster& cluster);
     Member* find(ServerId id);
     size_t index_of(const Member& member) const { return static_cast<size_t>(&member - members_.data()); }
-    ServerId id_of(size_t index) const { return ServerId{index + 1}; }
+    ServerId id_of(size_t index) const { return members_[index].id; }
+    void settle();
     bool is_holder(const Member& member) const { return holder_ && index_of(member) == *holder_; }
 
     void take_success(Member& member, const Observation& observation);
@@ -161,7 +167,9 @@ private:
     config::Health health_;
     Duration max_lag_time_;
     uint64_t max_lag_bytes_;
-    std::vector<Member> members_;
+    std::vector<config::Server> places_;  // by ServerId; the removed ones too
+    std::vector<Member> members_;         // those that are configured
+    bool is_first_round_over_ = false;    // before the last reconfiguration
     /// The last server believed to be the primary, whether it serves now or not, and its timeline.
     std::optional<size_t> holder_;
     uint32_t timeline_ = 0;

@@ -23,6 +23,11 @@ enum class ServerState {
     quarantined,  // writable, or on an old timeline, and not the primary: nothing goes there
 };
 enum class ServerRole { unknown, primary, replica };
+/// Whether a server is given work, whatever its state.
+enum class Duty {
+    serves,
+    removed,  // not configured any more: what runs there may end, and nothing new begins
+};
 
 /// What is known of one server. Values only; part of a View.
 struct ServerView {
@@ -44,6 +49,7 @@ struct ServerView {
 
     /// May take reads now: a replica that is up, follows this cluster's primary and is within max_lag.
     bool readable = false;
+    Duty duty = Duty::serves;
 
     bool operator==(const ServerView&) const = default;
 };

@@ -12,6 +12,7 @@ account_for() {
 as() {
     local account=$1
     shift
+    cd /  # the account need not be able to enter the present folder
     exec setpriv --reuid="$account" --regid="$(id -g "$account")" --init-groups --inh-caps=-all -- \
         env -i PATH="$PATH" LANG=C.UTF-8 HOME=/ PGCONNECT_TIMEOUT=10 "$@"
 }

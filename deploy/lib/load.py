@@ -4,7 +4,8 @@ Ten clients insert numbered rows, ten read. Every second a line; on SIGTERM a su
 are compared with the table. Leaves with 0 when no connection was dropped, no acknowledged row is missing, and no
 row is there twice.
 
-    load.py postgres|mysql PORT        connects to 127.0.0.1 as `app`, whose password APP_PASSWORD holds
+    load.py postgres|mysql PORT LINES    connects to 127.0.0.1 as `app`, whose password APP_PASSWORD holds; the line of
+                                         each second goes to the file LINES too
 """
 
 import collections
@@ -131,7 +132,7 @@ def errors_of(clients):
     return " ".join(f"{state}:{count}" for state, count in sorted(errors.items())) or "none"
 
 
-def report_until_stopped(writers, readers):
+def report_until_stopped(writers, readers, lines):
     everybody = writers + readers
     print(f"   {len(writers)} writers and {len(readers)} readers, one connection each", flush=True)
     last_writes = last_reads = 0
@@ -139,8 +140,10 @@ def report_until_stopped(writers, readers):
     while not stopping.wait(1):
         second += 1
         writes, reads = total(writers), total(readers)
-        print(f"   {second:3d} s  writes/s {writes - last_writes:5d}  reads/s {reads - last_reads:5d}  "
-              f"errors {errors_of(everybody)}  dropped {sum(client.dropped for client in everybody)}", flush=True)
+        line = (f"   {second:3d} s  writes/s {writes - last_writes:5d}  reads/s {reads - last_reads:5d}  "
+                f"errors {errors_of(everybody)}  dropped {sum(client.dropped for client in everybody)}")
+        for file in (sys.stdout, lines):
+            print(line, file=file, flush=True)
         last_writes, last_reads = writes, reads
 
 
@@ -175,7 +178,8 @@ def main():
     readers = [Reader(database, CLIENTS_OF_A_KIND + number) for number in range(CLIENTS_OF_A_KIND)]
     for client in writers + readers:
         client.start()
-    report_until_stopped(writers, readers)
+    with open(sys.argv[3], "w", encoding="utf-8") as lines:
+        report_until_stopped(writers, readers, lines)
     for client in writers + readers:
         client.join(40)  # longer than a hold: what waits gets its answer
     return 0 if judge(database, writers, readers) else 1

@@ -73,20 +73,12 @@ my_start() {
     wait_for 30 "$name to accept connections (log: $HOME_DIR/$name/log)" my_sql "$name" 'SELECT 1'
 }
 
-my_stop() {
-    local pid
-    pid=$(process_of "$1") || true
-    [ -n "$pid" ] || return 0
-    kill -TERM "$pid"
-    local deadline=$((SECONDS + 30))
-    while is_running "$1"; do
-        [ $SECONDS -ge $deadline ] && kill -KILL "$pid"
-        sleep 0.05
-    done
-}
+my_stop() { stop_process "$1" TERM 30; }
 
 my_kill9() {
-    kill -KILL "$(process_of "$1")"
+    local pid
+    pid=$(process_of "$1") || die "$1 is not running"
+    kill -KILL "$pid"
     wait_for 10 "$1 to die" has_ended "$1"
 }
 
@@ -94,13 +86,15 @@ my_kill9() {
 my_script() { my_client "$1"; }
 
 # Accounts are the same on every server and not written to the binary log. The service account reads the state of
-# replication and the stored secrets, with which Holdfast checks the passwords of applications. It can't change anything.
+# replication, the stored secrets, with which Holdfast checks the passwords of applications, and what stored functions
+# do. It can't change anything.
 my_make_accounts() {
     my_script "$1" <<END
 SET sql_log_bin = 0;
 CREATE USER holdfast@'%' IDENTIFIED BY '$(recall service.password)';
-GRANT REPLICA MONITOR, BINLOG MONITOR, SLAVE MONITOR ON *.* TO holdfast@'%';
-GRANT SELECT ON mysql.* TO holdfast@'%';
+GRANT SLAVE MONITOR ON *.* TO holdfast@'%';
+GRANT SELECT ON mysql.global_priv TO holdfast@'%';
+GRANT SELECT ON mysql.proc TO holdfast@'%';
 CREATE USER replication@'%' IDENTIFIED BY '$(recall replication.password)';
 GRANT REPLICATION SLAVE ON *.* TO replication@'%';
 CREATE USER app@'%' IDENTIFIED BY '$(recall app.password)';

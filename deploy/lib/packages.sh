@@ -17,37 +17,48 @@ install_packages() {
     fi
     echo "Installing Debian packages: ${missing[*]}"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -q
+    if ! apt_install "${missing[@]}"; then
+        echo "Packages could not be installed. Their names are those of Debian 12 (bookworm); this is" \
+            "$(. /etc/os-release 2>/dev/null && echo "${PRETTY_NAME:-another system}")." >&2
+        return 1
+    fi
+}
+
+# apt_install NAME...
+apt_install() {
+    apt-get update -q || return 1
     # PostgreSQL's package starts a server of its own on port 5432 unless told otherwise. Nobody asked for one.
-    case " ${missing[*]} " in
-        *" postgresql-15 "*) install_postgresql_without_a_server ;;
+    case " $* " in
+        *" postgresql-15 "*) install_postgresql_without_a_server || return 1 ;;
     esac
-    # Likewise MariaDB's, on port 3306. Debian asks this program whether services may be started.
-    case " ${missing[*]} " in
-        *" mariadb-server "*) install_without_starting "${missing[@]}" ;;
-        *) apt-get install -qy --no-install-recommends "${missing[@]}" ;;
+    # Likewise MariaDB's, on port 3306. Debian asks a program whether services may be started.
+    case " $* " in
+        *" mariadb-server "*) install_without_starting "$@" ;;
+        *) apt-get install -qy --no-install-recommends "$@" ;;
     esac
 }
 
-install_without_starting() {
-    local policy=/usr/sbin/policy-rc.d kept='' status=0
-    [ -e "$policy" ] && kept=$(mktemp -p /usr/sbin policy-rc.d.XXXXXX) && cp -p "$policy" "$kept"
-    printf '#!/bin/sh\nexit 101\n' >"$policy"
-    chmod 0755 "$policy"
-    apt-get install -qy --no-install-recommends "$@" || status=$?
-    if [ -n "$kept" ]; then mv "$kept" "$policy"; else rm -f "$policy"; fi
+# In a shell of its own, so that what it changes for a while is put back whatever happens.
+install_without_starting() (
+    policy=/usr/sbin/policy-rc.d kept=''
+    put_back() { if [ -n "$kept" ]; then mv "$kept" "$policy"; else rm -f "$policy"; fi; }
+    if [ -e "$policy" ]; then
+        kept=$(mktemp -p /usr/sbin policy-rc.d.XXXXXX) && cp -p "$policy" "$kept" || exit 1
+    fi
+    trap put_back EXIT
+    trap 'exit 130' INT TERM HUP
+    printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 0755 "$policy" || exit 1
+    apt-get install -qy --no-install-recommends "$@" || exit 1
     # Nor should the one that nobody asked for start with the machine.
     if command -v systemctl >/dev/null; then systemctl disable mariadb.service >/dev/null 2>&1 || true; fi
-    return $status
-}
+)
 
-install_postgresql_without_a_server() {
-    local conf=/etc/postgresql-common/createcluster.conf
-    apt-get install -qy --no-install-recommends postgresql-common
-    cp -p "$conf" "$conf.before-holdfast"
+install_postgresql_without_a_server() (
+    conf=/etc/postgresql-common/createcluster.conf
+    apt-get install -qy --no-install-recommends postgresql-common || exit 1
+    cp -p "$conf" "$conf.before-holdfast" || exit 1
+    trap 'mv "$conf.before-holdfast" "$conf"' EXIT
+    trap 'exit 130' INT TERM HUP
     echo 'create_main_cluster = false' >>"$conf"
-    local status=0
-    apt-get install -qy --no-install-recommends postgresql-15 || status=$?
-    mv "$conf.before-holdfast" "$conf"
-    return $status
-}
+    apt-get install -qy --no-install-recommends postgresql-15 || exit 1
+)

@@ -65,21 +65,16 @@ pg_start() {
     remember_process "$name" "$(head -1 "$HOME_DIR/$name/data/postmaster.pid")"
 }
 
-pg_stop() {
-    local pid
-    pid=$(process_of "$1") || true
-    [ -n "$pid" ] || return 0
-    kill -INT "$pid"  # "fast": disconnects everybody
-    wait_for 30 "$1 to stop" has_ended "$1"
-}
+pg_stop() { stop_process "$1" INT 30; }  # "fast": disconnects everybody
 
 # Dead at once, with all its children: what a crash of the machine looks like from outside.
 pg_kill9() {
     local pid family
-    pid=$(process_of "$1")
+    pid=$(process_of "$1") || die "$1 is not running"
     family="$pid $(pgrep -P "$pid" | tr '\n' ' ')"
-    kill -STOP $family  # so that none sees another's death and says goodbye to its clients
-    kill -KILL $family
+    # Stopped first, so that none sees another's death and says goodbye to its clients. Some may have ended meanwhile.
+    kill -STOP $family 2>/dev/null || true
+    kill -KILL $family 2>/dev/null || true
     wait_for 10 "$1 to die" has_ended "$1"
 }
 

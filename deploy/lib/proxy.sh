@@ -61,14 +61,4 @@ proxy_sql() {
     PGPASSWORD=$(recall app.password) psql -X -q -At -d "postgresql://app@127.0.0.1:$(recall proxy.port)/shop" -c "$1"
 }
 
-proxy_stop() {
-    local pid
-    pid=$(process_of holdfast) || true
-    [ -n "$pid" ] || return 0
-    kill -TERM "$pid"
-    local deadline=$((SECONDS + 15))
-    while is_running holdfast; do
-        [ $SECONDS -ge $deadline ] && { kill -KILL "$pid"; break; }
-        sleep 0.05
-    done
-}
+proxy_stop() { stop_process holdfast TERM 15; }

@@ -1,5 +1,5 @@
 # What the quickstart remembers: values and processes, in files below $HOME_DIR/state, which only root can write.
-# Sourced; HOME_DIR is set by deploy/quickstart.
+# Sourced after say.sh; HOME_DIR is set by deploy/quickstart.
 
 # The marker proves that a folder is ours before anything in it is deleted.
 MARKER=holdfast-quickstart-folder
@@ -19,8 +19,9 @@ make_home() {
 remember() { (umask 077 && printf '%s\n' "$2" >"$HOME_DIR/state/$1"); }
 recall() { cat "$HOME_DIR/state/$1" 2>/dev/null || true; }
 
-# Process ids are reused; together with its start time one names a process for good.
-start_time_of() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+# Process ids are reused; together with its start time one names a process for good. Prints nothing of one that has
+# ended, also when nobody has waited for it (the first process of a container may never do).
+start_time_of() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | awk '$1 != "Z" && $1 != "X" { print $20 }'; }
 
 remember_process() { remember "$1.pid" "$2 $(start_time_of "$2")"; }
 
@@ -33,3 +34,18 @@ process_of() {
 
 is_running() { [ -n "$(process_of "$1")" ]; }
 has_ended() { ! is_running "$1"; }
+
+# stop_process NAME SIGNAL SECONDS: asks it to end, and kills it when it has not within that time.
+stop_process() {
+    local pid deadline
+    pid=$(process_of "$1") || return 0
+    kill "-$2" "$pid" 2>/dev/null || true
+    deadline=$((SECONDS + $3))
+    while is_running "$1"; do
+        if [ $SECONDS -ge $deadline ]; then
+            kill -KILL "$pid" 2>/dev/null || true
+            wait_for 10 "$1 to die" has_ended "$1"
+        fi
+        sleep 0.05
+    done
+}

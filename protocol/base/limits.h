@@ -56,6 +56,8 @@ inline constexpr std::chrono::milliseconds server_login_timeout = 10s;
 inline constexpr std::chrono::milliseconds server_reset_timeout = 10s;
 /// After a failed connection attempt a session tries again, if no news of the servers came before.
 inline constexpr std::chrono::milliseconds reconnect_delay = 50ms;
+/// A cluster that was taken away is kept for this long after its last session, for what still refers to it.
+inline constexpr std::chrono::milliseconds removed_cluster_grace = 30s;
 /// A demoted primary's answer to what is in flight there is awaited for this long.
 inline constexpr std::chrono::milliseconds demoted_answer_timeout = 2s;
 /// What user variables hold is read from a connection that nothing was asked of for this long, or with the
@@ -118,8 +120,8 @@ static_assert(mysql_connect_attributes_bytes_max < mysql_login_packet_bytes_max)
 static_assert(mysql_login_packet_bytes_max < login_buffered_bytes_max);
 /// caching_sha2_password's own limit for passwords (MAX_PLAINTEXT_LENGTH).
 inline constexpr size_t mysql_password_bytes_max = 256;
-/// Passwords proven by caching_sha2_password whose digests are remembered.
-inline constexpr size_t sha2_digests_kept_max = 10'000;
+/// Passwords proven by caching_sha2_password that are remembered.
+inline constexpr size_t sha2_passwords_kept_max = 10'000;
 /// One call of the decompressor makes no more than this and one frame.
 inline constexpr size_t decompressed_at_once_bytes_max = 1'048'576;
 

@@ -204,15 +204,14 @@ bool check_sha2_stored(std::string_view password, std::string_view stored) {
 }
 
 const Secret* Sha2Cache::find(const Secret& stored) const {
-    const auto found = digests_.find(std::string(as_text(sha256(as_bytes(stored.reveal())))));
-    return found == digests_.end() ? nullptr : &found->second;
+    const auto found = passwords_.find(std::string(as_text(sha256(as_bytes(stored.reveal())))));
+    return found == passwords_.end() ? nullptr : &found->second;
 }
 
-void Sha2Cache::remember(const Secret& stored, std::string_view password) {
+void Sha2Cache::remember(const Secret& stored, const Secret& password) {
     // Forgetting all is rare and costs each user one slow login.
-    if (digests_.size() >= limits::sha2_digests_kept_max) digests_.clear();
-    Sha256 fast = sha2_fast_digest(password);
-    digests_[std::string(as_text(sha256(as_bytes(stored.reveal()))))] = to_secret(fast);
+    if (passwords_.size() >= limits::sha2_passwords_kept_max) passwords_.clear();
+    passwords_[std::string(as_text(sha256(as_bytes(stored.reveal()))))] = password;
 }
 
 // ---- RSA

@@ -70,15 +70,17 @@ bool check_sha2_stored(std::string_view password, std::string_view stored);
 /// SHA256-crypt's digest, 43 letters. `salt` may be of any length up to 20.
 std::string sha256_crypt(std::string_view password, std::string_view salt, uint32_t rounds);
 
-/// Passwords that have been proven once, as their fast digests, by what the server stores of them (a changed
-/// password has another stored text). Bounded. Lives on the loop's thread.
+/// Passwords that have been proven once, by what the server stores of them (a changed password has another
+/// stored text). The passwords themselves: a server that was restarted, or is promoted and has not seen the
+/// account yet, takes nothing less. Bounded. Lives on the loop's thread.
 class Sha2Cache {
 public:
+    /// nullptr: not proven yet. Lives until the next remember().
     const Secret* find(const Secret& stored) const;
-    void remember(const Secret& stored, std::string_view password);
+    void remember(const Secret& stored, const Secret& password);
 
 private:
-    std::unordered_map<std::string, Secret> digests_;  // by the stored text's own SHA-256
+    std::unordered_map<std::string, Secret> passwords_;  // by the stored text's own SHA-256
 };
 
 /// The proxy's key pair for passwords that come over unencrypted connections. Making one takes a fraction of

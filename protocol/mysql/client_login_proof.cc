@@ -1,5 +1,4 @@
 // What a client has to prove, and how: the exchange that each authentication plugin is.
-#include <algorithm>
 #include <cassert>
 #include <utility>
 
@@ -156,21 +155,15 @@ Step ClientLogin::State::check_sha2_answer(Bytes answer, ByteBuffer& out) {
     if (is_known && !is_configured && account.stored.empty()) {
         return deny(out, "a password for an account without one");
     }
-    std::optional<Sha256> fast;
+    const Secret* proven_before = nullptr;
     if (is_configured) {
-        fast = sha2_fast_digest(known_password.reveal());
+        proven_before = &known_password;
     } else if (is_known && options.sha2_cache != nullptr) {
-        if (const Secret* cached = options.sha2_cache->find(account.stored)) {
-            fast.emplace();
-            std::copy_n(as_bytes(cached->reveal()).begin(), fast->size(), fast->begin());
-        }
+        proven_before = options.sha2_cache->find(account.stored);
     }
-    if (const auto key = check_sha2_fast(answer, salt, fast.value_or(Sha256{})); fast && key) {
-        if (is_configured) {
-            learned = Credential::of_password(known_password);
-        } else {
-            learned.sha2_key = *key;
-        }
+    const Sha256 fast = proven_before != nullptr ? sha2_fast_digest(proven_before->reveal()) : Sha256{};
+    if (check_sha2_fast(answer, salt, fast) && proven_before != nullptr) {
+        learned = Credential::of_password(*proven_before);
         sequence = PacketWriter(out, sequence).u8(reply::auth_more_data).u8(sha2_fast_ok).finish();
         return proven(out);
     }
@@ -277,7 +270,7 @@ Step ClientLogin::State::on_derived(ByteBuffer& out) {
         return deny(out, is_known ? "the password is wrong" : "no such account");
     }
     if (!is_configured && options.sha2_cache != nullptr && account.stored.reveal().starts_with("$A$")) {
-        options.sha2_cache->remember(account.stored, candidate.reveal());
+        options.sha2_cache->remember(account.stored, candidate);
     }
     learned = Credential::of_password(candidate);
     candidate = {};

@@ -202,7 +202,9 @@ void PrometheusClusterMetrics::failover_completed(Duration outage) {
 
 void PrometheusClusterMetrics::view_changed(const health::View& view) {
     match_servers(view);
-    for (size_t i = 0; i < view.servers.size(); ++i) servers_[i]->show(view.servers[i]);
+    for (size_t i = 0; i < view.servers.size(); ++i) {
+        if (servers_[i]) servers_[i]->show(view.servers[i]);
+    }
 
     const health::ServerView* primary = view.primary ? view.find(*view.primary) : nullptr;
     primary_present_->Set(primary != nullptr ? 1 : 0);
@@ -221,19 +223,26 @@ ServerSeries* PrometheusClusterMetrics::find(ServerId server) {
 
 /// A reload may have added, removed or moved servers: series follow their server's name.
 void PrometheusClusterMetrics::match_servers(const health::View& view) {
+    const auto name_in = [&](size_t place) {
+        const health::ServerView& server = view.servers[place];
+        return server.duty == health::Duty::removed ? std::string_view() : std::string_view(server.name);
+    };
     bool same = servers_.size() == view.servers.size();
-    for (size_t i = 0; same && i < servers_.size(); ++i) same = servers_[i]->name() == view.servers[i].name;
+    for (size_t i = 0; same && i < servers_.size(); ++i) {
+        same = (servers_[i] ? std::string_view(servers_[i]->name()) : std::string_view()) == name_in(i);
+    }
     if (same) return;
 
     std::vector<std::unique_ptr<ServerSeries>> matched;
     matched.reserve(view.servers.size());
-    for (const health::ServerView& server : view.servers) {
+    for (size_t i = 0; i < view.servers.size(); ++i) {
+        const std::string name(name_in(i));
         std::unique_ptr<ServerSeries> kept;
         for (auto& old : servers_) {
-            if (old && old->name() == server.name) kept = std::move(old);
+            if (old && old->name() == name) kept = std::move(old);
         }
-        matched.push_back(kept ? std::move(kept)
-                               : std::make_unique<ServerSeries>(*store_, cluster_, server.name));
+        if (!kept && !name.empty()) kept = std::make_unique<ServerSeries>(*store_, cluster_, name);
+        matched.push_back(std::move(kept));  // null: a server that was taken away
     }
     servers_ = std::move(matched);
 }

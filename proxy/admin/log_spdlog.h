@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include <spdlog/logger.h>
@@ -24,9 +25,10 @@ public:
 
     /// From now on, lines below `threshold` are dropped.
     void set_threshold(LogLevel threshold);
+    void set_format(config::LogFormat format) { format_ = format; }
 
 private:
-    config::LogFormat format_;
+    std::atomic<config::LogFormat> format_;
     spdlog::logger logger_;
 };
 

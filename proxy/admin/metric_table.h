@@ -47,6 +47,15 @@ inline constexpr MetricRow resident_memory{"process_resident_memory_bytes", Metr
 inline constexpr MetricRow open_fds{"process_open_fds", MetricKind::gauge, "", "Open file descriptors."};
 inline constexpr MetricRow max_fds{"process_max_fds", MetricKind::gauge, "",
                                    "The limit on open file descriptors (RLIMIT_NOFILE)."};
+inline constexpr MetricRow reloads{"holdfast_config_reloads_total", MetricKind::counter, "result",
+                                   "Reloads of the configuration, by whether it was applied or rejected."};
+inline constexpr MetricRow last_reload_successful{
+    "holdfast_config_last_reload_successful", MetricKind::gauge, "",
+    "1 while the file's configuration is the one in use, 0 after a reload that was rejected."};
+inline constexpr MetricRow last_reload_success_time{
+    "holdfast_config_last_reload_success_timestamp_seconds", MetricKind::gauge, "",
+    "When the configuration in use was applied, in seconds since 1970."};
+
 inline constexpr MetricRow client_connections_limit{
     "holdfast_client_connections_limit", MetricKind::gauge, "",
     "proxy.max_clients: how many clients are let in, all clusters together."};

@@ -11,6 +11,10 @@ PrometheusMetrics::PrometheusMetrics(double unix_seconds_now)
     : series_(store_, {}),
       loop_lag_(series_.histogram(rows::loop_lag)),
       client_limit_(series_.gauge(rows::client_connections_limit)),
+      reloads_applied_(series_.counter(rows::reloads, {{"result", "applied"}})),
+      reloads_rejected_(series_.counter(rows::reloads, {{"result", "rejected"}})),
+      last_reload_successful_(series_.gauge(rows::last_reload_successful)),
+      last_reload_success_time_(series_.gauge(rows::last_reload_success_time)),
       cpu_seconds_(series_.counter(rows::cpu_seconds)),
       resident_memory_(series_.gauge(rows::resident_memory)),
       open_fds_(series_.gauge(rows::open_fds)),
@@ -35,6 +39,17 @@ void PrometheusMetrics::forget(const std::string& cluster) {
 
 void PrometheusMetrics::set_client_limit(uint32_t clients_max) {
     client_limit_->Set(clients_max);
+}
+
+void PrometheusMetrics::config_applied(double unix_seconds_now, bool is_reload) {
+    if (is_reload) reloads_applied_->Increment();
+    last_reload_successful_->Set(1);
+    last_reload_success_time_->Set(unix_seconds_now);
+}
+
+void PrometheusMetrics::config_rejected() {
+    reloads_rejected_->Increment();
+    last_reload_successful_->Set(0);
 }
 
 void PrometheusMetrics::loop_was_late(Duration lag) {

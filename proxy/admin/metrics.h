@@ -25,6 +25,9 @@ public:
     void forget(const std::string& cluster);
 
     void set_client_limit(uint32_t clients_max);
+    /// The configuration was applied, at the start or later.
+    void config_applied(double unix_seconds_now, bool is_reload);
+    void config_rejected();
     void loop_was_late(Duration lag);
 
     /// Everything as Prometheus text format 0.0.4, with the process's own figures as they are now.
@@ -37,6 +40,10 @@ private:
     Series series_;
     prometheus::Histogram* loop_lag_;
     prometheus::Gauge* client_limit_;
+    prometheus::Counter* reloads_applied_;
+    prometheus::Counter* reloads_rejected_;
+    prometheus::Gauge* last_reload_successful_;
+    prometheus::Gauge* last_reload_success_time_;
     prometheus::Counter* cpu_seconds_;
     prometheus::Gauge* resident_memory_;
     prometheus::Gauge* open_fds_;

@@ -40,12 +40,28 @@ CatalogDirectory::CatalogDirectory(const config::Cluster& cluster, const std::ve
             mysql_ = std::make_unique<health::MysqlDirectory>(cluster, loop, log, std::move(view));
             break;
     }
-    for (const auto& user : users) {
-        if (user.cluster.empty() || user.cluster == cluster.name) users_.push_back(user);
-    }
+    set_users(cluster.name, users);
 }
 
 CatalogDirectory::~CatalogDirectory() = default;
+
+void CatalogDirectory::set_users(const std::string& cluster, const std::vector<config::User>& users) {
+    users_.clear();
+    for (const auto& user : users) {
+        if (user.cluster.empty() || user.cluster == cluster) users_.push_back(user);
+    }
+}
+
+void CatalogDirectory::reconfigure(const config::Cluster& cluster, const std::vector<config::User>& users) {
+    set_users(cluster.name, users);
+    const bool had_service = std::exchange(has_service_, cluster.service.has_value());
+    if (postgres_) postgres_->reconfigure(cluster);
+    if (mysql_) mysql_->reconfigure(cluster);
+    for (auto& [database, functions] : functions_) {
+        if (!has_service_) functions->timer.reset();
+        if (has_service_ && !had_service && !database.empty()) refresh(*functions);
+    }
+}
 
 void CatalogDirectory::find_role(const std::string& user, OnRole on_done) {
     for (const auto& each : users_) {
@@ -101,15 +117,17 @@ const dialect::ClassifierSources& CatalogDirectory::sources(const std::string& d
 }
 
 void CatalogDirectory::refresh(Functions& functions) {
-    const auto on_done = [&functions](const Result<std::shared_ptr<const health::FunctionList>>& answer) {
+    const auto on_done = [this,
+                          &functions](const Result<std::shared_ptr<const health::FunctionList>>& answer) {
+        // Counted from the answer: a little earlier it would still be fresh, and be given again.
+        functions.timer = loop_.after(health::PostgresDirectory::functions_fresh,
+                                      [this, &functions] { refresh(functions); });
         if (!answer || functions.list == *answer) return;
         functions.list = *answer;
         ++functions.sources.functions_version;
     };
     if (postgres_) postgres_->find_functions(functions.database, on_done);
     if (mysql_) mysql_->find_functions(functions.database, on_done);
-    functions.timer =
-        loop_.after(health::PostgresDirectory::functions_fresh, [this, &functions] { refresh(functions); });
 }
 
 }  // namespace holdfast::app

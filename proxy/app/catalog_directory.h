@@ -21,6 +21,9 @@ public:
                      health::EventLoop& loop, Log& log, std::function<const health::View&()> view);
     ~CatalogDirectory() override;
 
+    /// Goes on with a changed configuration, whose servers are in the places of those before.
+    void reconfigure(const config::Cluster& cluster, const std::vector<config::User>& users);
+
     void find_role(const std::string& user, OnRole on_done) override;
     void forget_role(const std::string& user) override;
     const dialect::ClassifierSources& sources(const std::string& database) override;
@@ -29,6 +32,7 @@ private:
     /// What is known of one database's functions; asked for again while the proxy runs.
     struct Functions;
     void refresh(Functions& functions);
+    void set_users(const std::string& cluster, const std::vector<config::User>& users);
 
     std::vector<config::User> users_;
     health::EventLoop& loop_;

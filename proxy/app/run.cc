@@ -16,6 +16,7 @@
 #include "proxy/app/descriptors.h"
 #include "proxy/app/loop_lag.h"
 #include "proxy/app/notify.h"
+#include "proxy/app/reload.h"
 #include "proxy/app/service.h"
 #include "proxy/loop/loop.h"
 
@@ -26,36 +27,68 @@ namespace {
 /// The running process: what serves, what tells about it, and how it ends. Lives inside run().
 class Process {
 public:
-    Process(loop::Loop& loop, Log& log, const config::Settings& settings)
+    Process(loop::Loop& loop, admin::SpdLog& log, const std::string& config_file)
         : loop_(loop),
           log_(log),
-          settings_(settings),
           metrics_(static_cast<double>(loop.unix_seconds())),
-          service_(loop, log, metrics_, settings),
+          service_(loop, log, metrics_),
           manager_(loop.events()),
-          lag_(loop.events(), [this](Duration lag) { metrics_.loop_was_late(lag); }) {}
+          lag_(loop.events(), [this](Duration lag) { metrics_.loop_was_late(lag); }),
+          reloader_(
+              loop, log, config_file, [this](const Candidate& candidate) { return apply(candidate, true); },
+              [this] { metrics_.config_rejected(); }) {}
 
-    /// Opens every address. The admin address comes last: who sees it answer can count on the others.
-    Status start() {
-        if (Status started = service_.start(); !started) return started;
-        auto http = admin::HttpServer::start(loop_.events(), log_, settings_.admin,
-                                             {.ready = [this] { return service_.ready(); },
-                                              .ready_detail = [this] { return service_.ready_detail(); },
-                                              .metrics = [this] { return metrics_.exposition(); }});
-        if (!http) return http.error();
-        http_ = *std::move(http);
+    /// Opens every address, and begins.
+    Status start(const Candidate& candidate) {
+        reloader_.keep_rsa(candidate.rsa);
+        if (Status applied = apply(candidate, false); !applied) return applied;
         for (const int signal : {SIGTERM, SIGINT}) {
             signals_.push_back(loop_.on_signal(signal, [this] { stop(); }));
         }
         signals_.push_back(loop_.on_signal(SIGHUP, [this] {
-            log_.warn("reload_refused",
-                      {{"reason", "this version takes a new configuration at a restart only"}});
+            if (!is_stopping_) reloader_.request();
         }));
         manager_.announce_ready([this] { return service_.ready(); }, [this] { log_.info("ready", {}); });
         return {};
     }
 
 private:
+    /// Takes a configuration into use: all of it, or nothing. The admin address comes last: who sees it
+    /// answer at the start can count on the others.
+    Status apply(const Candidate& candidate, bool is_reload) {
+        const config::Settings& next = *candidate.settings;
+        const bool is_same_address = settings_ && settings_->admin.listen == next.admin.listen &&
+                                     settings_->admin.socket == next.admin.socket;
+        std::unique_ptr<admin::HttpServer> http;
+        if (is_reload && !is_same_address) {
+            auto opened = open_admin(next.admin);
+            if (!opened) return opened.error();
+            http = *std::move(opened);
+        }
+        if (Status applied = service_.apply(candidate); !applied) return applied;
+        if (!is_reload) {
+            auto opened = open_admin(next.admin);
+            if (!opened) return opened.error();
+            http = *std::move(opened);
+        }
+        if (http) http_ = std::move(http);
+        settings_ = candidate.settings;
+        log_.set_threshold(admin::to_level(next.proxy.log_level));
+        log_.set_format(next.proxy.log_format);
+        if (const auto advice = descriptor_advice(raise_descriptor_limit(), next)) {
+            log_.warn("too_few_descriptors", {{"advice", *advice}});
+        }
+        metrics_.config_applied(static_cast<double>(loop_.unix_seconds()), is_reload);
+        return {};
+    }
+
+    Result<std::unique_ptr<admin::HttpServer>> open_admin(const config::Admin& admin) {
+        return admin::HttpServer::start(loop_.events(), log_, admin,
+                                        {.ready = [this] { return service_.ready(); },
+                                         .ready_detail = [this] { return service_.ready_detail(); },
+                                         .metrics = [this] { return metrics_.exposition(); }});
+    }
+
     void stop() {
         if (is_stopping_) {
             log_.warn("stopping_now", {{"reason", "a second signal"}});
@@ -63,9 +96,10 @@ private:
             return;
         }
         is_stopping_ = true;
-        log_.info("stopping", {{"drain_timeout_ms", settings_.proxy.drain_timeout.count()}});
+        const auto limit = settings_->proxy.drain_timeout;
+        log_.info("stopping", {{"drain_timeout_ms", limit.count()}});
         manager_.announce_stopping();
-        drain_timer_ = loop_.events().after(settings_.proxy.drain_timeout, [this] {
+        drain_timer_ = loop_.events().after(limit, [this] {
             log_.warn("stopping_now", {{"reason", "clients were not done within proxy.drain_timeout"}});
             loop_.stop();
         });
@@ -73,13 +107,14 @@ private:
     }
 
     loop::Loop& loop_;
-    Log& log_;
-    const config::Settings& settings_;
+    admin::SpdLog& log_;
+    std::shared_ptr<const config::Settings> settings_;
     admin::PrometheusMetrics metrics_;
     Service service_;
     ServiceManager manager_;
     LoopLag lag_;
     std::unique_ptr<admin::HttpServer> http_;
+    Reloader reloader_;
     std::vector<std::unique_ptr<health::Watch>> signals_;
     std::unique_ptr<health::Watch> drain_timer_;
     bool is_stopping_ = false;
@@ -103,22 +138,21 @@ std::optional<config::Settings> load(const std::string& config_file) {
 }  // namespace
 
 int run(const std::string& config_file) {
-    const std::optional<config::Settings> settings = load(config_file);
+    std::optional<config::Settings> settings = load(config_file);
     if (!settings) return 1;
 
     // A peer or a log reader that is gone is an error of the call that writes, not the end of the process.
     std::signal(SIGPIPE, SIG_IGN);
     admin::SpdLog log(settings->proxy.log_format, admin::to_level(settings->proxy.log_level));
     log.info("starting", {{"version", HOLDFAST_VERSION}, {"pid", ::getpid()}, {"config", config_file}});
-    if (const auto advice = descriptor_advice(raise_descriptor_limit(), *settings)) {
-        log.warn("too_few_descriptors", {{"advice", *advice}});
-    }
+    const auto candidate = prepare(*std::move(settings), nullptr);
+    if (!candidate) return fail(log, candidate.error());
 
     auto loop = loop::Loop::create();
     if (!loop) return fail(log, loop.error());
     {
-        Process process(**loop, log, *settings);
-        if (Status started = process.start(); !started) return fail(log, started.error());
+        Process process(**loop, log, config_file);
+        if (Status started = process.start(*candidate); !started) return fail(log, started.error());
         (*loop)->run();
     }
     log.info("stopped", {});

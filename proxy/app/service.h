@@ -6,30 +6,42 @@
 #include <vector>
 
 #include "config/settings.h"
-#include "health/monitor.h"
 #include "protocol/base/log.h"
 #include "protocol/base/result.h"
+#include "protocol/mysql/auth.h"
 #include "proxy/admin/metrics.h"
-#include "proxy/app/catalog_directory.h"
 #include "proxy/engine/engine.h"
 #include "proxy/loop/listener.h"
 #include "proxy/loop/loop.h"
 
 namespace holdfast::app {
 
+/// A configuration that can be applied without waiting: what takes files or much computing has been done.
+struct Candidate {
+    std::shared_ptr<const config::Settings> settings;
+    /// The listeners' TLS contexts, by cluster and listener in the configuration's order; null: no TLS.
+    std::vector<std::vector<std::shared_ptr<const engine::ServerTlsContext>>> certificates;
+    std::shared_ptr<const mysql::RsaKey> rsa;  // for MySQL's clients without TLS; null: no such cluster
+};
+
+/// Reads certificates and makes keys. Blocks: for the start, or off the loop. `rsa` is the key in use, if
+/// any. errors  those of certificates, naming the listener
+Result<Candidate> prepare(config::Settings settings, std::shared_ptr<const mysql::RsaKey> rsa);
+
 /// Everything that serves clients, put together from the configuration: the engine, and for each cluster its
 /// monitor, directory and listeners. Must not outlive the loop, the log and the metrics.
 class Service {
 public:
-    Service(loop::Loop& loop, Log& log, admin::PrometheusMetrics& metrics, const config::Settings& settings);
+    Service(loop::Loop& loop, Log& log, admin::PrometheusMetrics& metrics);
     ~Service();
     Service(const Service&) = delete;
     Service& operator=(const Service&) = delete;
 
-    /// Opens all listeners, then begins to probe.
-    /// errors  those of listeners and certificates, naming which
-    Status start();
-    /// Every cluster has had its first round of probes, and no shutdown has begun.
+    /// Makes the configuration the present one, the first time or in place of another: all of it, or on an
+    /// error nothing. New listeners are opened before anything else changes; established sessions live on.
+    /// errors  those of listeners; what can't be changed while the process runs
+    Status apply(const Candidate& candidate);
+    /// Every cluster of the first configuration has had its first round of probes, and no shutdown has begun.
     bool ready() const;
     std::string ready_detail() const;
     /// Stops accepting, lets clients finish; `on_empty` when none is left.
@@ -37,14 +49,28 @@ public:
 
 private:
     struct ClusterService;
-    Status open_listeners(ClusterService& cluster);
+    struct Gate {
+        std::unique_ptr<loop::Listener> listener;
+        std::string cluster;
+    };
+    ClusterService* find(const std::string& name) const;
+    Status check(const config::Settings& next) const;
+    Status open_new(const Candidate& candidate, std::vector<Gate>& opened) const;
+    void add_cluster(const config::Cluster& wanted, const config::Settings& settings);
+    void change_cluster(ClusterService& service, const config::Cluster& wanted,
+                        const config::Settings& settings);
+    void remove_cluster(ClusterService& service);
+    void set_gates(const Candidate& candidate, std::vector<Gate> opened);
 
     loop::Loop& loop_;
     Log& log_;
-    const config::Settings& settings_;
+    admin::PrometheusMetrics& metrics_;
+    std::shared_ptr<const config::Settings> settings_;
+    std::shared_ptr<const mysql::RsaKey> rsa_;
     std::vector<std::unique_ptr<ClusterService>> clusters_;
     engine::Engine engine_;
-    std::vector<std::unique_ptr<loop::Listener>> listeners_;
+    std::vector<Gate> gates_;
+    mutable bool was_ready_ = false;
 };
 
 }  // namespace holdfast::app

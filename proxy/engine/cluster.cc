@@ -44,15 +44,17 @@ Cluster::~Cluster() {
 
 void Cluster::on_view(const health::View& view) {
     const bool primary_changed = view.epoch != view_.epoch || view.primary != view_.primary;
-    bool eligibility_changed = primary_changed;
+    bool eligibility_changed = primary_changed || view.servers.size() != view_.servers.size();
     for (size_t i = 0; i < view.servers.size() && i < view_.servers.size(); ++i) {
         const auto& before = view_.servers[i];
         const auto& after = view.servers[i];
-        eligibility_changed |=
-            before.state != after.state || before.role != after.role || before.readable != after.readable;
+        eligibility_changed |= before.state != after.state || before.role != after.role ||
+                               before.readable != after.readable || before.duty != after.duty;
     }
     if (view_.primary && !view.primary && !outage_began_) outage_began_ = world_.now();
-    view_ = view;
+    const health::View before = std::exchange(view_, view);
+    loads_.resize(std::max(loads_.size(), view_.servers.size()));
+    drain_removed(before);
     for (const auto& server : view_.servers) {
         const bool counts = version_text_.empty() || view_.primary == server.id;
         if (counts && !server.version_text.empty() && server.version_text != version_text_) {
@@ -70,6 +72,38 @@ void Cluster::on_view(const health::View& view) {
         }
     }
     if (!waiting_.empty()) wake_waiting();
+}
+
+void Cluster::reconfigure(std::shared_ptr<const config::Cluster> settings) {
+    parts_.settings = std::move(settings);
+    rules_ = RuleSet(this->settings().routing.rules);
+    loads_.resize(std::max(loads_.size(), this->settings().servers.size()));
+    wake_waiting();  // the pool may have grown
+}
+
+bool Cluster::is_in_use(ServerId server) const {
+    return std::any_of(open_.begin(), open_.end(),
+                       [&](const auto& each) { return each.first.first == server.value; });
+}
+
+/// Servers that were taken away: nobody waits for their idle connections, and what runs there has a limit.
+void Cluster::drain_removed(const health::View& before) {
+    for (const health::ServerView& server : view_.servers) {
+        if (server.duty == health::Duty::serves) {
+            drain_timers_.erase(server.id.value);
+            continue;
+        }
+        const health::ServerView* const known = before.find(server.id);
+        if (known != nullptr && known->duty == server.duty) continue;
+        std::erase_if(idle_, [&](const auto& each) { return each.first.first == server.id.value; });
+        drain_timers_[server.id.value] = world_.after(parts_.drain_timeout(), [this, id = server.id] {
+            std::vector<SessionId> ids;
+            for (const auto& [session_id, session] : sessions_) ids.push_back(session_id);
+            for (const SessionId each : ids) {
+                if (Session* session = find(each)) session->on_drain_over(id);
+            }
+        });
+    }
 }
 
 void Cluster::enrol(Session& session) {
@@ -174,7 +208,9 @@ bool Cluster::may_open(ServerId server, const SharedIdentity& identity) const {
 }
 
 void Cluster::give_back(std::unique_ptr<ServerConnection> connection, Bytes reset) {
-    if (reset.empty() || !connection->ready() || connection->was_cancelled() ||
+    const health::ServerView* const server = view_.find(connection->server());
+    const bool is_wanted = server != nullptr && server->duty == health::Duty::serves && !is_ending_;
+    if (!is_wanted || reset.empty() || !connection->ready() || connection->was_cancelled() ||
         settings().pool.idle_timeout.count() == 0) {
         if (!reset.empty() && connection->ready()) connection->say_goodbye();
         return;  // it is closed here

@@ -29,6 +29,8 @@ struct ClusterParts {
     Directory& directory;
     ClusterMetrics& metrics;
     std::function<void(ServerId, health::Hint)> hint;
+    /// How long work goes on where it may not begin: proxy.drain_timeout.
+    std::function<Duration()> drain_timeout = [] { return std::chrono::seconds(60); };
 };
 
 /// One cluster at run time: what its sessions share. Owned by the engine, outlives its sessions.
@@ -60,6 +62,14 @@ public:
 
     /// A new view: moves the sessions that it concerns, wakes those that wait.
     void on_view(const health::View& view);
+    /// A changed configuration, whose servers are in the places of those before (config/places.h). A view
+    /// that has them follows.
+    void reconfigure(std::shared_ptr<const config::Cluster> settings);
+    /// Whether connections to the server in this place are still open.
+    bool is_in_use(ServerId server) const;
+    /// No session begins any more, and those that fall idle end.
+    void begin_end() { is_ending_ = true; }
+    bool is_ending() const { return is_ending_; }
 
     // Sessions: they enrol themselves.
     void enrol(Session& session);
@@ -111,6 +121,7 @@ private:
     using PoolKey = std::pair<uint64_t, uint32_t>;  // server, identity number
     static PoolKey key_of(const ServerConnection& connection);
     void sweep_idle();
+    void drain_removed(const health::View& before);
 
     World& world_;
     Log& log_;
@@ -136,6 +147,8 @@ private:
     std::optional<TimePoint> outage_began_;
     uint64_t turn_ = 0;
     uint32_t identities_made_ = 0;
+    std::map<uint64_t, std::unique_ptr<Timer>> drain_timers_;  // by server
+    bool is_ending_ = false;
 };
 
 }  // namespace holdfast::engine

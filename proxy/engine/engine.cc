@@ -1,6 +1,9 @@
 #include "proxy/engine/engine.h"
 
+#include <algorithm>
 #include <utility>
+
+#include "protocol/base/limits.h"
 
 namespace holdfast::engine {
 
@@ -19,21 +22,67 @@ Cluster& Engine::add_cluster(ClusterParts parts) {
     return *clusters_.back();
 }
 
-Entrance& Engine::add_entrance(Cluster& cluster, config::Listener settings) {
-    entrances_.push_back(std::make_unique<Entrance>(Entrance{cluster, std::move(settings)}));
-    return *entrances_.back();
+void Engine::remove_cluster(Cluster& cluster, std::function<void()> on_gone) {
+    cluster.begin_end();
+    Removed removed{&cluster, std::move(on_gone), nullptr, false};
+    removed.timer =
+        world_.after(settings_.drain_timeout, [this, gone = &cluster] { end_sessions(*gone, false); });
+    removed_.push_back(std::move(removed));
+    end_sessions(cluster, true);
+    world_.defer([this] { check_removed(); });
 }
 
-LinkOwner* Engine::accept(Entrance& entrance, std::unique_ptr<Link> link, Peer peer) {
+/// Ends the sessions of a cluster that is going: those that are idle, or all.
+void Engine::end_sessions(const Cluster& cluster, bool only_idle) {
+    std::vector<Session*> ending;
+    for (const auto& [id, session] : sessions_) {
+        if (&session->cluster() == &cluster && (!only_idle || session->is_idle()))
+            ending.push_back(session.get());
+    }
+    for (Session* session : ending) session->dismiss();
+    std::vector<TcpRelay*> relays;
+    for (const auto& [id, relay] : relays_) {
+        if (&relay->cluster() == &cluster && !only_idle) relays.push_back(relay.get());
+    }
+    for (TcpRelay* relay : relays) relay->close(CloseReason::shutdown, {});
+}
+
+/// Lets go of removed clusters whose last session has ended.
+void Engine::check_removed() {
+    for (Removed& removed : removed_) {
+        const auto is_of_it = [&](const auto& each) { return &each.second->cluster() == removed.cluster; };
+        if (removed.is_empty || std::any_of(sessions_.begin(), sessions_.end(), is_of_it) ||
+            std::any_of(relays_.begin(), relays_.end(), is_of_it)) {
+            continue;
+        }
+        removed.is_empty = true;
+        removed.cluster->close_idle();
+        // Cancel requests and deferred calls may still refer to it.
+        removed.timer =
+            world_.after(limits::removed_cluster_grace, [this, gone = removed.cluster] { destroy(*gone); });
+    }
+}
+
+void Engine::destroy(const Cluster& cluster) {
+    const auto removed = std::find_if(removed_.begin(), removed_.end(),
+                                      [&](const Removed& each) { return each.cluster == &cluster; });
+    const auto on_gone = std::move(removed->on_gone);
+    const auto timer = std::move(removed->timer);  // its callback is on the stack
+    removed_.erase(removed);
+    std::erase_if(clusters_, [&](const auto& each) { return each.get() == &cluster; });
+    on_gone();
+}
+
+LinkOwner* Engine::accept(const EntranceRef& entrance, std::unique_ptr<Link> link, Peer peer) {
     // The process id that clients see is 31 bits of this: skip those in use after it has wrapped.
     do {
         ++next_id_;
     } while (process_id(SessionId{next_id_}) == 0 ||
              by_process_id_.contains(process_id(SessionId{next_id_})));
     const SessionId id{next_id_};
-    if (entrance.settings.role == config::ListenerRole::tcp) {
+    if (entrance->settings.role == config::ListenerRole::tcp) {
         if (!peer.is_allowed || shutting_down_ || sessions() >= settings_.max_clients) return nullptr;
-        auto relay = std::make_unique<TcpRelay>(*this, id, entrance.cluster, std::move(peer.text));
+        auto relay = std::make_unique<TcpRelay>(*this, id, entrance->cluster, std::move(peer.text));
         TcpRelay& added = *relay;
         relays_.emplace(id, std::move(relay));
         added.adopt(std::move(link));
@@ -55,6 +104,7 @@ void Engine::bury_relay(SessionId id) {
     world_.defer([this, id] {
         relays_.erase(id);
         check_empty();
+        if (!removed_.empty()) check_removed();
     });
 }
 
@@ -64,6 +114,7 @@ void Engine::bury(SessionId id) {
     world_.defer([this, id] {
         sessions_.erase(id);
         check_empty();
+        if (!removed_.empty()) check_removed();
     });
 }
 
@@ -103,20 +154,14 @@ void Engine::shut_down(std::function<void()> on_empty) {
     for (auto& [id, session] : sessions_) {
         if (session->is_idle()) idle.push_back(session.get());
     }
-    for (Session* session : idle) {
-        session->close_with(CloseReason::shutdown, "57P01",
-                            "terminating connection: the proxy is shutting down");
-    }
+    for (Session* session : idle) session->dismiss();
     world_.defer([this] { check_empty(); });
 }
 
 void Engine::close_all() {
     std::vector<Session*> all;
     for (auto& [id, session] : sessions_) all.push_back(session.get());
-    for (Session* session : all) {
-        session->close_with(CloseReason::shutdown, "57P01",
-                            "terminating connection: the proxy is shutting down");
-    }
+    for (Session* session : all) session->dismiss();
     std::vector<TcpRelay*> relays;
     for (auto& [id, relay] : relays_) relays.push_back(relay.get());
     for (TcpRelay* relay : relays) relay->close(CloseReason::shutdown, {});

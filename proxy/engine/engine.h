@@ -21,13 +21,17 @@ public:
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
 
-    /// Adds a cluster; it lives as long as the engine.
+    /// Adds a cluster; it lives until remove_cluster(), or as long as the engine.
     Cluster& add_cluster(ClusterParts parts);
-    /// Adds an entrance to a cluster; its address stays valid as long as the engine lives.
-    Entrance& add_entrance(Cluster& cluster, config::Listener settings);
+    /// The cluster is not configured any more. Its idle sessions are told and closed, others when they fall
+    /// idle or after `proxy.drain_timeout`. Then `on_gone` is called and the cluster destroyed, at the end of
+    /// a turn. Nobody may come in by its entrances meanwhile.
+    void remove_cluster(Cluster& cluster, std::function<void()> on_gone);
 
     /// A client came in. Returns who hears from the link; nullptr: it was closed at once.
-    LinkOwner* accept(Entrance& entrance, std::unique_ptr<Link> link, Peer peer);
+    LinkOwner* accept(const EntranceRef& entrance, std::unique_ptr<Link> link, Peer peer);
+    /// For what happens from now on.
+    void set_settings(const config::Proxy& settings) { settings_ = settings; }
     size_t sessions() const { return sessions_.size() + relays_.size(); }
 
     /// Begins an orderly end: idle sessions are told and closed, others when they fall idle. `on_empty` is
@@ -55,12 +59,22 @@ public:
 
 private:
     void check_empty();
+    void check_removed();
+    void destroy(const Cluster& cluster);
+    void end_sessions(const Cluster& cluster, bool only_idle);
+    /// A cluster that was removed, and lives until its last session has ended.
+    struct Removed {
+        Cluster* cluster;
+        std::function<void()> on_gone;
+        std::unique_ptr<Timer> timer;
+        bool is_empty = false;
+    };
 
     World& world_;
     Log& log_;
     config::Proxy settings_;
     std::vector<std::unique_ptr<Cluster>> clusters_;
-    std::vector<std::unique_ptr<Entrance>> entrances_;
+    std::vector<Removed> removed_;
     std::unordered_map<SessionId, std::unique_ptr<Session>> sessions_;
     std::unordered_map<SessionId, std::unique_ptr<TcpRelay>> relays_;
     std::unordered_map<uint32_t, SessionId> by_process_id_;

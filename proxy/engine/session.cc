@@ -9,10 +9,10 @@
 
 namespace holdfast::engine {
 
-Session::Session(Engine& engine, SessionId id, Entrance& entrance, Peer peer)
+Session::Session(Engine& engine, SessionId id, EntranceRef entrance, Peer peer)
     : engine_(engine),
-      entrance_(entrance),
-      cluster_(entrance.cluster),
+      entrance_(std::move(entrance)),
+      cluster_(entrance_->cluster),
       id_(id),
       peer_(std::move(peer.text)),
       address_(std::move(peer.address)),
@@ -41,6 +41,17 @@ void Session::limit_login() {
 
 TimePoint Session::now() const {
     return engine_.world().now();
+}
+
+bool Session::is_dismissed() const {
+    return engine_.shutting_down() || cluster_.is_ending();
+}
+
+void Session::dismiss() {
+    close_with(CloseReason::shutdown, "57P01",
+               engine_.shutting_down() ? "terminating connection: the proxy is shutting down"
+                                       : "terminating connection: cluster \"" + cluster_.settings().name +
+                                             "\" is not configured any more");
 }
 
 bool Session::is_idle() const {

@@ -22,6 +22,8 @@ struct Entrance {
     Cluster& cluster;
     config::Listener settings;
 };
+/// Sessions hold on to theirs: a reload gives the listener another one.
+using EntranceRef = std::shared_ptr<const Entrance>;
 
 /// Who is at the other end of a client connection.
 struct Peer {
@@ -39,7 +41,7 @@ struct Peer {
 /// the client is not read, and what was read of its next request stays in the link.
 class Session final : public LinkOwner, public ServerConnectionUser {
 public:
-    Session(Engine& engine, SessionId id, Entrance& entrance, Peer peer);
+    Session(Engine& engine, SessionId id, EntranceRef entrance, Peer peer);
     ~Session() override;
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
@@ -47,6 +49,7 @@ public:
     /// The link of the accepted connection; its bytes begin to come after this.
     void adopt(std::unique_ptr<Link> link);
     SessionId id() const { return id_; }
+    const Cluster& cluster() const { return cluster_; }
 
     // --- from the client's link
     size_t on_bytes(Bytes bytes) override;
@@ -63,6 +66,8 @@ public:
 
     // --- from the cluster
     void on_view_changed(bool primary_changed);
+    /// The time that work on a server that is taken away had to end is over.
+    void on_drain_over(ServerId server);
     /// Something that a held session waits for may have come.
     void on_news();
 
@@ -71,8 +76,10 @@ public:
     /// Whose it is; empty before the login is complete.
     std::string_view user() const { return identity_ ? std::string_view(identity_->identity.user) : ""; }
     void cancel();
-    /// Orderly end of the proxy; true: it may be closed now (idle).
+    /// Nothing is in flight or waits: it may be ended in an orderly way.
     bool is_idle() const;
+    /// Tells the client that what it is connected to ends, then closes.
+    void dismiss();
     void close(CloseReason reason, std::string_view detail = {});
     /// Tells the client why, in its protocol, then closes.
     void close_with(CloseReason reason, std::string_view code, std::string_view message);
@@ -155,6 +162,8 @@ private:
     void fail_moving(const dialect::FailureText& text, HoldOutcome outcome);
     void try_move();
     void drop_slot(Slot slot);
+    void leave_server(Slot slot);
+    bool is_dismissed() const;
     bool connection_is_gone(const ServerConnection& connection, Slot slot) const;
     void pad_client();
     std::string server_name(Slot slot) const;
@@ -169,7 +178,7 @@ private:
     void defer_death(std::unique_ptr<ServerConnection> connection);
 
     Engine& engine_;
-    Entrance& entrance_;
+    EntranceRef entrance_;
     Cluster& cluster_;
     SessionId id_;
     std::unique_ptr<Link> link_;

@@ -27,7 +27,7 @@ void Session::greet() {
 dialect::ClientHandshakeOptions Session::handshake_options() const {
     dialect::ClientHandshakeOptions options;
     options.server_version = cluster_.version_text();
-    const config::Listener& listener = entrance_.settings;
+    const config::Listener& listener = entrance_->settings;
     options.process_id = engine_.process_id(id_);
     options.client_address = address_;
     options.tls_offered = listener.tls.mode != config::ClientTlsMode::disable && !is_local_;
@@ -159,7 +159,7 @@ void Session::look_up_role() {
         return close_with(CloseReason::login_refused, "53300",
                           "sorry, too many clients already (proxy.max_clients)");
     }
-    if (engine_.shutting_down()) {
+    if (is_dismissed()) {
         return close_with(CloseReason::login_refused, "57P03", "the proxy is shutting down");
     }
     link_->pause(Pause::login);
@@ -183,13 +183,13 @@ void Session::look_up_role() {
 }
 
 void Session::authenticated() {
-    if (!is_allowed_ || engine_.is_full() || engine_.shutting_down()) return look_up_role();  // says why not
+    if (!is_allowed_ || engine_.is_full() || is_dismissed()) return look_up_role();  // says why not
     credential_ = handshake_->take_credential();
     traits_ = handshake_->traits();
     identity_ = cluster_.intern_identity(handshake_->identity());
     phase_ = Phase::opening;
     link_->pause(Pause::login);
-    const config::ClientAuth auth = entrance_.settings.auth;
+    const config::ClientAuth auth = entrance_->settings.auth;
     if (auth != config::ClientAuth::trust && auth != config::ClientAuth::cert) return open_first_server();
     // Such a login teaches nothing that a server would accept: what is configured for the user may.
     credential_pending_ = true;
@@ -211,7 +211,7 @@ void Session::open_first_server() {
     const health::View& view = cluster_.view();
     std::optional<ServerId> server = view.primary;
     Slot slot = primary_slot_;
-    if (entrance_.settings.role == config::ListenerRole::replica) {
+    if (entrance_->settings.role == config::ListenerRole::replica) {
         slot = dialect::other(primary_slot_);
         server = choose_reader(view, cluster_.settings().servers, cluster_.loads(), {},
                                cluster_.settings().routing.balance, cluster_.next_turn());
@@ -253,7 +253,7 @@ void Session::open_first_server() {
 void Session::first_server_ready(ServerConnection& connection) {
     auto parameters = std::make_shared<dialect::Parameters>(connection.parameters());
     cluster_.dialect().present_parameters(*parameters,
-                                          entrance_.settings.role == config::ListenerRole::replica);
+                                          entrance_->settings.role == config::ListenerRole::replica);
     auto shared = cluster_.intern_parameters(*parameters);
     cluster_.remember_parameters(identity_, shared);
     welcome(std::move(shared));
@@ -300,7 +300,7 @@ void Session::welcome(std::shared_ptr<const dialect::Parameters> parameters) {
     handshake_.reset();
     conversation_ = cluster_.dialect().conversation(
         {identity_->identity, *identity_->sources, *parameters, traits_, engine_.process_id(id_)});
-    conversation_->set_corrects(entrance_.settings.role == config::ListenerRole::automatic);
+    conversation_->set_corrects(entrance_->settings.role == config::ListenerRole::automatic);
     for (const Slot slot : {Slot::a, Slot::b}) {
         if (ServerConnection* opened = connection(slot)) {
             conversation_->slot_opened(slot, opened->says_replica().value_or(slot != primary_slot_));

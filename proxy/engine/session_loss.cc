@@ -32,6 +32,26 @@ void Session::drop_slot(Slot slot) {
     if (conversation_) conversation_->slot_lost(slot);
 }
 
+/// When the slot's server was taken away, its connection is let go as soon as nothing needs it.
+void Session::leave_server(Slot slot) {
+    const ServerConnection* existing = connection(slot);
+    if (!existing || moving_) return;
+    const health::ServerView* server = cluster_.view().find(existing->server());
+    if (!server || server->duty == health::Duty::serves) return;
+    const bool is_in_use = slot == active_ && (busy() || conversation_->transaction() != Transaction::idle);
+    const bool is_pinned = slot == primary_slot_ && conversation_->pins().any();
+    if (!is_in_use && !is_pinned && !conversation_->synchronising(slot)) drop_slot(slot);
+}
+
+void Session::on_drain_over(ServerId server) {
+    if (phase_ == Phase::login || phase_ == Phase::opening) return;
+    for (const Slot slot : {Slot::a, Slot::b}) {
+        const ServerConnection* existing = connection(slot);
+        if (existing && existing->server() == server) lose_slot(slot, "it is not configured any more");
+        if (phase_ == Phase::closing) return;
+    }
+}
+
 bool Session::connection_is_gone(const ServerConnection& connection, Slot slot) const {
     return this->connection(slot) != &connection;
 }
@@ -193,7 +213,7 @@ void Session::try_move() {
     const config::Routing& policy = cluster_.settings().routing;
     const bool to_primary =
         move_to_primary_ || conversation_->needs_primary() || conversation_->pins().reads() ||
-        entrance_.settings.role == config::ListenerRole::primary || now() < replica_unusable_until_ ||
+        entrance_->settings.role == config::ListenerRole::primary || now() < replica_unusable_until_ ||
         policy.consistency == config::Consistency::primary ||
         (policy.consistency == config::Consistency::session && last_write_at_ != TimePoint{});
     if (!to_primary) {

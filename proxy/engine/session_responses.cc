@@ -208,10 +208,8 @@ void Session::unit_done(Slot slot) {
             if (phase_ == Phase::ready) subscribe();
         });
     }
-    if (engine_.shutting_down() && is_idle()) {
-        return close_with(CloseReason::shutdown, "57P01",
-                          "terminating connection: the proxy is shutting down");
-    }
+    if (is_dismissed() && is_idle()) return dismiss();
+    leave_server(slot);
     link_->resume(Pause::in_turn);
 }
 

@@ -19,7 +19,7 @@ Route Session::choose_route(const dialect::UnitFacts& facts) {
 
 RouteState Session::route_state(const dialect::UnitFacts& facts) {
     RouteState state;
-    state.listener = entrance_.settings.role;
+    state.listener = entrance_->settings.role;
     state.transaction = conversation_->transaction();
     state.transaction_on_replica = active_ != primary_slot_;
     state.pinned = conversation_->pins().reads() || now() < replica_unusable_until_;
@@ -44,7 +44,7 @@ RouteState Session::route_state(const dialect::UnitFacts& facts) {
 /// primary_reads = "always": whether the primary is the one that takes this session's reads.
 bool Session::reads_on_primary() {
     if (cluster_.settings().routing.primary_reads != config::PrimaryReads::always ||
-        entrance_.settings.role != config::ListenerRole::automatic) {
+        entrance_->settings.role != config::ListenerRole::automatic) {
         return false;
     }
     if (busy()) return active_ == primary_slot_;
@@ -145,7 +145,7 @@ std::optional<ServerId> Session::pick_reader(Readers readers) {
     if (reader_) ++loads[reader_->value - 1];
     if (!chosen) {
         // A replica listener with no replica left may be served by the primary.
-        return entrance_.settings.role == config::ListenerRole::replica ? view.primary : std::nullopt;
+        return entrance_->settings.role == config::ListenerRole::replica ? view.primary : std::nullopt;
     }
     reader_chosen_at_ = now();
     // Moving costs a login: only for a real difference.

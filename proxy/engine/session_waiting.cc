@@ -172,7 +172,7 @@ void Session::on_view_changed(bool primary_changed) {
         if (phase_ == Phase::closing) return;
         reader = connection(replica_slot);
         if (reader && reader->server() == *view.primary && !connection(primary_slot_) &&
-            entrance_.settings.role == config::ListenerRole::automatic) {
+            entrance_->settings.role == config::ListenerRole::automatic) {
             primary_slot_ = replica_slot;
             conversation_->slot_promoted(replica_slot);
             read_from(std::nullopt);
@@ -184,6 +184,10 @@ void Session::on_view_changed(bool primary_changed) {
         const health::ServerView* server = view.find(existing->server());
         const bool is_primary = view.primary == existing->server();
         if (!server || is_primary) continue;
+        if (server->duty != health::Duty::serves) {
+            leave_server(slot);
+            continue;
+        }
         using health::ServerState;
         const bool in_use = (busy() && slot == active_) ||
                             (conversation_->transaction() != Transaction::idle && slot == active_);

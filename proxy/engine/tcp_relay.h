@@ -21,6 +21,7 @@ public:
     ~TcpRelay() override;
 
     void adopt(std::unique_ptr<Link> link);
+    const Cluster& cluster() const { return cluster_; }
     void close(CloseReason reason, std::string_view detail);
 
     size_t on_bytes(Bytes bytes) override;

@@ -90,6 +90,15 @@ Result<std::unique_ptr<Listener>> Listener::open(Loop& loop, Log& log, const con
     return listener;
 }
 
+void Listener::serve(const config::Keepalive& keepalive, std::shared_ptr<const engine::ServerTlsContext> tls,
+                     OnAccept on_accept) {
+    tls_ = std::move(tls);
+    on_accept_ = std::make_shared<const OnAccept>(std::move(on_accept));
+    if (endpoint_.is_unix()) return;
+    for (const auto& socket : sockets_)
+        set_tcp_options(socket->descriptor.get(), keepalive);  // accepted ones inherit
+}
+
 Status Listener::listen_tcp(const config::Keepalive& keepalive) {
     const std::string where = to_text(endpoint_);
     const auto addresses = bind_addresses(endpoint_.host, endpoint_.port);

@@ -36,8 +36,9 @@ public:
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
 
-    /// For connections accepted from now on.
-    void set_tls(std::shared_ptr<const engine::ServerTlsContext> tls) { tls_ = std::move(tls); }
+    /// For connections accepted from now on, in place of what open() was told.
+    void serve(const config::Keepalive& keepalive, std::shared_ptr<const engine::ServerTlsContext> tls,
+               OnAccept on_accept);
     const config::Endpoint& endpoint() const { return endpoint_; }
     /// The port really bound; 0: a Unix socket.
     uint16_t port() const { return port_; }

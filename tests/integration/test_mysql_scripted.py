@@ -74,6 +74,21 @@ def test_first_login_teaches_the_password(scripted, start_proxy, full_logins, wa
     assert scripted.primary.executed == 3
 
 
+def test_servers_that_have_forgotten_the_password(scripted, start_proxy, full_logins):
+    """A server that was restarted, or that is promoted and has never seen the account, wants the whole password again.
+    Clients that proved theirs by scramble do not notice."""
+    proxy = start_proxy(scripted)
+    with connect(proxy) as first, connect(proxy) as second:
+        for connection in (first, second):
+            assert value(connection, "SELECT name FROM whoami") == scripted.servers[1].name
+        for server in scripted.servers:
+            server.proven.discard("app")
+        with connect(proxy) as third:
+            ask(third, "INSERT INTO items VALUES (1)")
+            assert value(third, "SELECT 1") == "1"
+    assert full_logins == ["rsa"]
+
+
 def test_service_account(scripted, start_proxy):
     start_proxy(scripted)
     for server in scripted.servers:

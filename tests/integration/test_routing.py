@@ -380,6 +380,17 @@ def test_weights(start_proxy, shared_cluster):
             assert where(connection) == heavy.port
 
 
+def test_primary_takes_its_share_of_the_reads(start_proxy, shared_cluster, primary):
+    proxy = start_proxy(shared_cluster, routing={"primary_reads": "always"})
+    seen = set()
+    for _ in range(30):
+        with proxy.connect() as connection:
+            port = where(connection)
+            assert where(connection) == port
+            seen.add(port)
+    assert seen == ports(shared_cluster.standbys) | {primary.port}
+
+
 # -- session state -------------------------------------------------------------------------------------------
 
 

@@ -69,7 +69,7 @@ private:
     std::unique_ptr<engine::Engine> engine_;
     std::unique_ptr<health::Monitor> monitor_;
     engine::Cluster* cluster_ = nullptr;
-    engine::Entrance* entrance_ = nullptr;
+    engine::EntranceRef entrance_;
     std::unique_ptr<Neighbourhood> around_;
     std::vector<std::unique_ptr<Client>> clients_;
     bool over_ = false;
@@ -95,7 +95,8 @@ Run::Run(uint64_t seed, bool trace) : random_(seed), trace_(events_, trace) {
                                directory_, gauges_,
                                [this](ServerId id, health::Hint what) { monitor_->hint(id, what); }};
     cluster_ = &engine_->add_cluster(std::move(parts));
-    entrance_ = &engine_->add_entrance(*cluster_, settings_->listeners[0]);
+    entrance_ =
+        std::make_shared<const engine::Entrance>(engine::Entrance{*cluster_, settings_->listeners[0]});
     monitor_ = std::make_unique<health::Monitor>(*settings_, health_loop_,
                                                  std::make_unique<SimProber>(network_, all), log_,
                                                  [this](const health::View& view) {
@@ -108,7 +109,7 @@ Run::Run(uint64_t seed, bool trace) : random_(seed), trace_(events_, trace) {
             auto link = std::make_unique<SimLink>(network_, std::move(endpoint));
             SimLink& arrived = *link;
             if (engine::LinkOwner* owner =
-                    engine_->accept(*entrance_, std::move(link), {"client", false, true, {}})) {
+                    engine_->accept(entrance_, std::move(link), {"client", false, true, {}})) {
                 arrived.adopt(*owner);
             }
         },

@@ -63,8 +63,9 @@ plugin_load_add = auth_ed25519
 # The service account's rights are those that README.md gives: it may look at everything, and change nothing.
 _ACCOUNTS = f"""
 CREATE USER holdfast@'%' IDENTIFIED BY '{SERVICE_PASSWORD}';
-GRANT REPLICA MONITOR, BINLOG MONITOR, SLAVE MONITOR ON *.* TO holdfast@'%';
-GRANT SELECT ON mysql.* TO holdfast@'%';
+GRANT SLAVE MONITOR ON *.* TO holdfast@'%';
+GRANT SELECT ON mysql.global_priv TO holdfast@'%';
+GRANT SELECT ON mysql.proc TO holdfast@'%';
 CREATE USER replication@'%' IDENTIFIED BY '{REPLICATION_PASSWORD}';
 GRANT REPLICATION SLAVE ON *.* TO replication@'%';
 CREATE DATABASE shop;
@@ -205,6 +206,10 @@ class Server(ServerProcess):
             self.require_synchronous()
         self.execute("SET GLOBAL read_only = 0", database=None)
 
+    def status_value(self, name):
+        return self.value(f"SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = '{name}'",
+                          database=None)
+
     def require_synchronous(self):
         """Acknowledges a commit when a replica has it. Only on a primary: a replica would wait for one of its own."""
         self.execute("SET GLOBAL rpl_semi_sync_master_wait_point = AFTER_SYNC; "
@@ -301,6 +306,10 @@ class MariaCluster(Cluster):
         self.primary = server
         if follow:
             self.follow(others)
+            if self.synchronous and others:
+                # Until a replica has come, no server could acknowledge a write, with a proxy or without.
+                wait_until(lambda: server.status_value("Rpl_semi_sync_master_clients") != "0", "a replica acknowledges")
+                self.promoted_at = time.monotonic()
         return server
 
     def follow(self, servers):

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "config/load.h"
+#include "protocol/base/log.h"
+#include "proxy/app/service.h"
+#include "proxy/loop/loop.h"
+
+namespace holdfast::app {
+
+/// Reads the configuration again while the process runs. Files are read off the loop; one reload is under way at a
+/// time, and wishes that come meanwhile are one further reload. Must not outlive the loop and the log.
+class Reloader {
+public:
+    /// `apply` takes a configuration into use, all of it or nothing. `on_rejected` follows when one could not be.
+    Reloader(loop::Loop& loop, Log& log, std::string config_file, std::function<Status(const Candidate&)> apply,
+             std::function<void()> on_rejected);
+    ~Reloader();
+    Reloader(const Reloader&) = delete;
+    Reloader& operator=(const Reloader&) = delete;
+
+    void request();
+    /// The key that the next candidate is to have.
+    void keep_rsa(std::shared_ptr<const mysql::RsaKey> rsa) { rsa_ = std::move(rsa); }
+
+private:
+    struct Work;
+    void finish(const Work& work);
+
+    loop::Loop& loop_;
+    Log& log_;
+    std::string config_file_;
+    std::function<Status(const Candidate&)> apply_;
+    std::function<void()> on_rejected_;
+    std::shared_ptr<const mysql::RsaKey> rsa_;
+    std::shared_ptr<Reloader*> self_;  // emptied at the end: work that comes back later finds nobody
+    bool is_under_way_ = false;
+    bool again_ = false;
+};
+
+}  // namespace holdfast::app
