@@ -241,7 +241,7 @@ private:
         size_t size = 0;
     };
     static TypesExtent types_extent(uint8_t command, const Prepared& prepared);
-    static bool note_types(Bytes request, const TypesExtent& extent, Prepared& prepared, Slot slot);
+    bool note_types(Bytes request, const TypesExtent& extent, Prepared& prepared, Slot slot);
 
     // conversation_responses.cc
     struct Packet;

@@ -105,7 +105,17 @@ bool Conversation::note_types(Bytes request, const TypesExtent& extent, Prepared
     if (request.size() <= extent.flag_at || (request[extent.flag_at] & extent.flag) == std::byte{0})
         return false;
     if (request.size() < extent.begin + extent.size) return true;  // the server's to refuse
-    prepared.types = as_text(request.subspan(extent.begin, extent.size));
+    const std::string_view told = as_text(request.subspan(extent.begin, extent.size));
+    if (told != prepared.types) {
+        // An execution in flight may count on those before: run again, it would be told these.
+        const uint32_t id = units_.back().statement_id;
+        for (size_t i = units_.size() - 1; i-- > 0;) {
+            if (units_.at(i).statement_id != id) continue;
+            forbid_rerun();
+            break;
+        }
+        prepared.types = told;
+    }
     prepared.has_types = {};
     prepared.has_types[index(slot)] = true;
     return true;
