@@ -208,8 +208,6 @@ private:
     sql::Context context(bool truncated) const;
     dialect::Cut cut_command(Bytes payload, bool whole, ByteBuffer& out);
     dialect::Cut cut_query(Bytes payload, bool whole, ByteBuffer& out);
-    dialect::Cut cut_prepare(Bytes payload, bool whole, ByteBuffer& out);
-    dialect::Cut cut_close(Bytes payload, bool whole);
     dialect::Cut cut_statement_command(Bytes payload, bool whole, ByteBuffer& out);
     std::optional<dialect::Cut> take_kill(const sql::Classification& classes, ByteBuffer& out);
     void demand_primary(sql::Reason reason);
@@ -225,6 +223,8 @@ private:
     dialect::Cut answer_connection_id(std::string_view column, ByteBuffer& out);
 
     // conversation_statements.cc
+    dialect::Cut cut_prepare(Bytes payload, bool whole, ByteBuffer& out);
+    dialect::Cut cut_close(Bytes payload, bool whole);
     Prepared* find_prepared(uint32_t id);
     bool is_present(const Prepared& prepared, Slot slot) const;
     void note_prepared(Slot slot, const Unit& unit);

@@ -185,58 +185,6 @@ std::optional<Cut> Conversation::take_kill(const sql::Classification& classes, B
     return ask_kill(found->kill_id, found->kill == Kill::connection);
 }
 
-Cut Conversation::cut_prepare(Bytes payload, bool whole, ByteBuffer& out) {
-    dialect::UnitFacts& facts = scratch_.facts;
-    if (!whole && payload.size() < limits::statement_classified_bytes_max && scratch_.stream_left > 0)
-        return {};
-    const bool too_long = !whole || payload.size() > limits::statement_classified_bytes_max;
-    const std::string_view text =
-        as_text(payload.subspan(1)).substr(0, limits::statement_classified_bytes_max);
-    if (prepared_bytes_ + text.size() > limits::session_state_bytes_max) {
-        if (!units_.empty()) return {CutKind::wait};
-        last_prepared_ = 0;
-        return answer_here(out, 1461, "42000",
-                           "Can't create more than max_prepared_stmt_count statements (the texts of this "
-                           "session's are " +
-                               std::to_string(prepared_bytes_) + " bytes)");
-    }
-    scratch_.statement = statements_.intern(text, context(too_long));
-    take_classes(scratch_.statement->classes);
-    facts.text = scratch_.statement->text();
-    // Preparing runs nothing.
-    scratch_.ends_transaction = false;
-    facts.rerunnable = !too_long;
-    facts.may_write = false;
-    facts.commits = false;
-    facts.same_connection = false;
-    if (too_long) {
-        facts.too_long = true;
-        facts.destination = Destination::primary;
-    }
-    return begin_or_wait();
-}
-
-/// COM_STMT_CLOSE: nobody answers it. Connections that have the statement are told with their next command.
-Cut Conversation::cut_close(Bytes payload, bool whole) {
-    if (payload.size() < statement_head_bytes) return whole ? drop_request() : Cut{};
-    const uint32_t id = load_le32(payload.data() + 1);
-    Prepared* prepared = find_prepared(id);
-    if (!prepared) return drop_request();
-    // An answer that is still to come may be the statement's own.
-    for (size_t i = 0; i < units_.size(); ++i) {
-        if (units_.at(i).statement_id == id) return {CutKind::wait};
-    }
-    for (const Slot slot : {Slot::a, Slot::b}) {
-        if (is_present(*prepared, slot))
-            slots_[index(slot)].closes.push_back(prepared->server_id[index(slot)]);
-    }
-    forget_long_data(*prepared);
-    if (prepared->has_cursor && pins_.held_cursors > 0) --pins_.held_cursors;
-    prepared_bytes_ -= prepared->statement->text().size();
-    prepared_->erase(id);
-    return drop_request();
-}
-
 /// Commands that begin with the id of a prepared statement.
 Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& out) {
     const uint8_t command = scratch_.command;
