@@ -62,9 +62,10 @@ void Reloader::finish(const Work& work) {
     if (result) {
         log_.info("reload_applied", {{"config", config_file_}});
     } else {
-        log_.error("reload_rejected", {{"config", config_file_},
-                                       {"reason", result.error().message},
-                                       {"advice", "the configuration in use stays; correct the file and reload again"}});
+        log_.error("reload_rejected",
+                   {{"config", config_file_},
+                    {"reason", result.error().message},
+                    {"advice", "the configuration in use stays; correct the file and reload again"}});
         on_rejected_();
     }
     is_under_way_ = false;

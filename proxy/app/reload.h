@@ -11,13 +11,14 @@
 
 namespace holdfast::app {
 
-/// Reads the configuration again while the process runs. Files are read off the loop; one reload is under way at a
-/// time, and wishes that come meanwhile are one further reload. Must not outlive the loop and the log.
+/// Reads the configuration again while the process runs. Files are read off the loop; one reload is under way
+/// at a time, and wishes that come meanwhile are one further reload. Must not outlive the loop and the log.
 class Reloader {
 public:
-    /// `apply` takes a configuration into use, all of it or nothing. `on_rejected` follows when one could not be.
-    Reloader(loop::Loop& loop, Log& log, std::string config_file, std::function<Status(const Candidate&)> apply,
-             std::function<void()> on_rejected);
+    /// `apply` takes a configuration into use, all of it or nothing. `on_rejected` follows when one could not
+    /// be.
+    Reloader(loop::Loop& loop, Log& log, std::string config_file,
+             std::function<Status(const Candidate&)> apply, std::function<void()> on_rejected);
     ~Reloader();
     Reloader(const Reloader&) = delete;
     Reloader& operator=(const Reloader&) = delete;

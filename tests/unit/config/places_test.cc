@@ -20,7 +20,8 @@ Server server(const std::string& name, uint32_t weight = 100) {
 /// "a -b c": the names in their places, the removed ones with a minus.
 std::string text(const std::vector<Server>& servers) {
     std::string made;
-    for (const Server& each : servers) made += (made.empty() ? "" : " ") + std::string(each.is_removed ? "-" : "") + each.name;
+    for (const Server& each : servers)
+        made += (made.empty() ? "" : " ") + std::string(each.is_removed ? "-" : "") + each.name;
     return made;
 }
 
@@ -61,6 +62,7 @@ TEST_CASE("places: another address is another server") {
 
 TEST_CASE("places: they do not grow without end") {
     std::vector<Server> places{server("a")};
-    for (int i = 0; i < 100; ++i) places = keep_places(places, {server("a"), server("b" + std::to_string(i))}, always);
+    for (int i = 0; i < 100; ++i)
+        places = keep_places(places, {server("a"), server("b" + std::to_string(i))}, always);
     CHECK(places.size() <= 3);
 }
