@@ -218,7 +218,7 @@ struct SessionLab {
         config::Listener listener;
         listener.auth = config::ClientAuth::trust;
         listener.tls.mode = config::ClientTlsMode::disable;
-        entrance = &engine.add_entrance(*cluster, listener);
+        entrance = std::make_shared<const Entrance>(Entrance{*cluster, listener});
         view.servers.resize(2);
         for (size_t i = 0; i < 2; ++i) {
             view.servers[i].id = ServerId{i + 1};
@@ -264,7 +264,7 @@ struct SessionLab {
     std::shared_ptr<Wire> come(uint64_t more_capabilities = 0) {
         auto wire = std::make_shared<Wire>();
         wire->owner =
-            engine.accept(*entrance, std::make_unique<WireLink>(wire), {"client", false, true, "10.0.0.1"});
+            engine.accept(entrance, std::make_unique<WireLink>(wire), {"client", false, true, "10.0.0.1"});
         world.wires.push_back(wire);
         world.run();
         const std::string greeting = wire->take();
@@ -331,7 +331,7 @@ struct SessionLab {
     QuietMetrics metrics;
     Engine engine;
     Cluster* cluster = nullptr;
-    Entrance* entrance = nullptr;
+    EntranceRef entrance;
     health::View view;
 };
 
