@@ -316,7 +316,8 @@ public:
     /// The bytes of the units in flight are worth keeping: they can be run again, or a refusal would prove
     /// that they were not carried out.
     virtual bool retainable() const { return rerunnable(); }
-    /// Of the oldest unit in flight: it can have committed something.
+    /// Of the oldest unit in flight: it can have committed something. None in flight: the transaction can
+    /// have been committed by a statement that ended with an error.
     virtual bool may_have_committed() const = 0;
 
     virtual size_t requests_in_flight() const = 0;

@@ -13,9 +13,8 @@ inline constexpr uint64_t identity_capabilities =
     capability::found_rows | capability::no_schema | capability::ignore_space | capability::local_files |
     capability::interactive | capability::multi_statements | capability::multi_results |
     capability::ps_multi_results | capability::can_handle_expired_passwords |
-    capability::optional_resultset_metadata | capability::query_attributes | capability::progress |
-    capability::stmt_bulk_operations | capability::extended_metadata | capability::cache_metadata |
-    capability::bulk_unit_results;
+    capability::optional_resultset_metadata | capability::progress | capability::stmt_bulk_operations |
+    capability::extended_metadata | capability::cache_metadata | capability::bulk_unit_results;
 /// What a server that calls itself by this text is able to, as far as the proxy passes it on.
 uint64_t offered_capabilities(std::string_view version, bool offers_compression);
 

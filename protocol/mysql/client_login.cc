@@ -220,6 +220,8 @@ dialect::Identity ClientLogin::identity() const {
     identity.parameters.emplace_back("collation", std::to_string(request.collation));
     identity.parameters.emplace_back("capabilities",
                                      std::to_string(request.capabilities & identity_capabilities));
+    // Accounts of one name have rights of their own: their server connections are not each other's.
+    if (!state_->account.host.empty()) identity.parameters.emplace_back("account", state_->account.host);
     for (const auto& [name, value] : request.attributes) {
         if (name == "program_name") identity.application_name = value;
         if (!is_volatile(name)) identity.parameters.emplace_back("attr:" + name, value);

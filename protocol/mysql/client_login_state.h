@@ -64,7 +64,7 @@ struct ClientLogin::State {
     std::string_view default_plugin() const {
         if (!options.handshake.auth_plugin.empty()) return options.handshake.auth_plugin;
         const bool is_mysql_8 = (offered_capabilities(options.handshake.server_version, false) &
-                                 capability::query_attributes) != 0;
+                                 capability::optional_resultset_metadata) != 0;
         return is_mysql_8 ? plugin::caching_sha2 : plugin::native;
     }
     bool is_private() const { return is_secured || options.handshake.is_local; }

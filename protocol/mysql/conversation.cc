@@ -117,6 +117,8 @@ bool Conversation::append_reset(ByteBuffer& out) {
     }
     for (const auto& state : slots_) {
         if (!state.syncs.empty() || state.body_left > 0) return false;
+        // No reset sets this option back.
+        if (state.is_open && state.multi_statements != client_has(capability::multi_statements)) return false;
     }
     // A reset keeps the database, and there is no way to leave one.
     if (schema_changed_ && identity_.database.empty()) return false;

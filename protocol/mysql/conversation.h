@@ -34,10 +34,9 @@ struct CutScratch {
     uint8_t command = 0;
     sql::Classification query;  // of COM_QUERY
     dialect::UnitFacts facts;
-    size_t size = 0;         // bytes of the request that are there
-    size_t stream_left = 0;  // bytes of its last packet that have not arrived
-    bool continues = false;  // a further packet belongs to it
-    uint8_t last_sequence = 0;
+    size_t size = 0;            // bytes of the request that are there
+    size_t stream_left = 0;     // bytes of its last packet that have not arrived
+    bool continues = false;     // a further packet belongs to it
     StatementRef statement;     // of COM_STMT_PREPARE, …_EXECUTE and their like
     uint32_t statement_id = 0;  // the client's; 0: none
     bool is_answered = true;
@@ -89,7 +88,9 @@ public:
     void set_corrects(bool corrects) override { corrects_ = corrects; }
     bool rerunnable() const override { return units_.rerunnable(); }
     bool retainable() const override;
-    bool may_have_committed() const override { return units_.may_have_committed(transaction_); }
+    bool may_have_committed() const override {
+        return is_doubtful_ || units_.may_have_committed(transaction_);
+    }
     bool rows_delivered() const override { return !units_.empty() && units_.at(0).rows_delivered; }
     bool inside_message() const override;
     std::optional<bool> says_replica(Slot slot) const override;
@@ -206,10 +207,7 @@ private:
     // conversation_commands.cc
     sql::Context context(bool truncated) const;
     dialect::Cut cut_command(Bytes payload, bool whole, ByteBuffer& out);
-    std::string_view query_text(Bytes payload, bool& ok) const;
     dialect::Cut cut_query(Bytes payload, bool whole, ByteBuffer& out);
-    dialect::Cut cut_prepare(Bytes payload, bool whole, ByteBuffer& out);
-    dialect::Cut cut_close(Bytes payload, bool whole);
     dialect::Cut cut_statement_command(Bytes payload, bool whole, ByteBuffer& out);
     std::optional<dialect::Cut> take_kill(const sql::Classification& classes, ByteBuffer& out);
     void demand_primary(sql::Reason reason);
@@ -225,6 +223,8 @@ private:
     dialect::Cut answer_connection_id(std::string_view column, ByteBuffer& out);
 
     // conversation_statements.cc
+    dialect::Cut cut_prepare(Bytes payload, bool whole, ByteBuffer& out);
+    dialect::Cut cut_close(Bytes payload, bool whole);
     Prepared* find_prepared(uint32_t id);
     bool is_present(const Prepared& prepared, Slot slot) const;
     void note_prepared(Slot slot, const Unit& unit);
@@ -241,7 +241,7 @@ private:
         size_t size = 0;
     };
     static TypesExtent types_extent(uint8_t command, const Prepared& prepared);
-    static bool note_types(Bytes request, const TypesExtent& extent, Prepared& prepared, Slot slot);
+    bool note_types(Bytes request, const TypesExtent& extent, Prepared& prepared, Slot slot);
 
     // conversation_responses.cc
     struct Packet;
@@ -250,6 +250,7 @@ private:
                       size_t at);
     void take_ok(Slot slot, Unit& unit, const OkPacket& ok);
     void finish_unit(Slot slot);
+    void pop_unit();
     void lying(dialect::Scan& scan, std::string_view what);
 
     // conversation_errors.cc
@@ -293,6 +294,7 @@ private:
     Slot active_ = Slot::a;  // the slot that units_ concern
     Transaction transaction_ = Transaction::idle;
     bool is_autocommit_ = true;
+    bool is_doubtful_ = false;  // a statement that may have committed the transaction ended with an error
     bool corrects_ = true;
     bool stream_dropped_ = false;
     bool stream_continues_ = false;  // a further packet belongs to the request
@@ -314,7 +316,9 @@ private:
     dialect::ErrorCode last_error_code_;
     size_t padding_ = 0;            // what the client still expects of a long packet whose server is gone
     bool payload_is_open_ = false;  // likewise: it would have gone on in a further packet
+    size_t transaction_ends_ = 0;   // units in flight that end a transaction
     size_t stream_left_ = 0;        // of a long request whose head was accepted
+    uint8_t stream_sequence_ = 0;   // of its packet that came last
     uint64_t last_insert_id_ = 0;
     size_t prepared_bytes_ = 0;       // of the texts of `prepared_`
     uint32_t last_statement_id_ = 0;  // given to the client

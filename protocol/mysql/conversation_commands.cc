@@ -28,6 +28,10 @@ bool names_statement(uint8_t command) {
     }
 }
 
+bool is_of_text(uint8_t command) {
+    return command == command::query || command == command::stmt_prepare || names_statement(command);
+}
+
 bool ends_transaction(sql::Control control) {
     switch (control) {
         case sql::Control::begin:  // another one was open
@@ -75,10 +79,11 @@ Cut Conversation::cut_command(Bytes payload, bool whole, ByteBuffer& out) {
         command != command::reset_connection) {
         return answer_lost(out);
     }
-    const bool has_text =
-        command == command::query || command == command::stmt_prepare || names_statement(command);
-    for (size_t i = 0; has_text && i < units_.size(); ++i) {
+    const bool has_text = is_of_text(command);
+    // Where one of them was sent, what is before it changes nothing.
+    for (size_t i = units_.size(); has_text && i-- > 0;) {
         if (units_.at(i).changes_reading) return {CutKind::wait};
+        if (is_of_text(units_.at(i).command)) break;
     }
     if (command == command::query) return cut_query(payload, whole, out);
     if (command == command::stmt_prepare) return cut_prepare(payload, whole, out);
@@ -136,35 +141,15 @@ Cut Conversation::cut_command(Bytes payload, bool whole, ByteBuffer& out) {
     }
 }
 
-/// The text of a COM_QUERY, behind its attributes when there are any. `ok`: false when they make no sense.
-std::string_view Conversation::query_text(Bytes payload, bool& ok) const {
-    ok = true;
-    if (!client_has(capability::query_attributes)) return as_text(payload.subspan(1));
-    // parameter_count, parameter_set_count, [NULL bitmap, new_params_bind_flag, types and names, values]
-    PacketReader reader(payload.subspan(1));
-    const uint64_t count = reader.lenenc();
-    reader.lenenc();
-    if (count == 0 && !reader.failed()) return as_text(reader.rest());
-    // Values are not looked into: how long they are depends on their types, and no attribute is worth it.
-    ok = false;
-    return {};
-}
-
 Cut Conversation::cut_query(Bytes payload, bool whole, ByteBuffer& out) {
     if (!whole && payload.size() < limits::statement_classified_bytes_max && scratch_.stream_left > 0)
         return {};
     const bool too_long = !whole || payload.size() > limits::statement_classified_bytes_max;
-    bool readable = true;
     const std::string_view text =
-        query_text(payload, readable).substr(0, limits::statement_classified_bytes_max);
-    if (readable) {
-        sql::classify(sql::Dialect::mysql, text, context(too_long), scratch_.query);
-        take_classes(scratch_.query);
-        scratch_.facts.text = text;
-    } else {
-        demand_primary(sql::Reason::unparsed);
-        scratch_.facts.commits = true;
-    }
+        as_text(payload.subspan(1)).substr(0, limits::statement_classified_bytes_max);
+    sql::classify(sql::Dialect::mysql, text, context(too_long), scratch_.query);
+    take_classes(scratch_.query);
+    scratch_.facts.text = text;
     if (too_long) {
         scratch_.facts.commits |= wants_multi_statements_;  // a COMMIT may be in what was not read
         scratch_.facts.too_long = true;
@@ -198,58 +183,6 @@ std::optional<Cut> Conversation::take_kill(const sql::Classification& classes, B
                            "the proxy takes KILL [CONNECTION | QUERY] with a number, alone in its message");
     }
     return ask_kill(found->kill_id, found->kill == Kill::connection);
-}
-
-Cut Conversation::cut_prepare(Bytes payload, bool whole, ByteBuffer& out) {
-    dialect::UnitFacts& facts = scratch_.facts;
-    if (!whole && payload.size() < limits::statement_classified_bytes_max && scratch_.stream_left > 0)
-        return {};
-    const bool too_long = !whole || payload.size() > limits::statement_classified_bytes_max;
-    const std::string_view text =
-        as_text(payload.subspan(1)).substr(0, limits::statement_classified_bytes_max);
-    if (prepared_bytes_ + text.size() > limits::session_state_bytes_max) {
-        if (!units_.empty()) return {CutKind::wait};
-        last_prepared_ = 0;
-        return answer_here(out, 1461, "42000",
-                           "Can't create more than max_prepared_stmt_count statements (the texts of this "
-                           "session's are " +
-                               std::to_string(prepared_bytes_) + " bytes)");
-    }
-    scratch_.statement = statements_.intern(text, context(too_long));
-    take_classes(scratch_.statement->classes);
-    facts.text = scratch_.statement->text();
-    // Preparing runs nothing.
-    scratch_.ends_transaction = false;
-    facts.rerunnable = !too_long;
-    facts.may_write = false;
-    facts.commits = false;
-    facts.same_connection = false;
-    if (too_long) {
-        facts.too_long = true;
-        facts.destination = Destination::primary;
-    }
-    return begin_or_wait();
-}
-
-/// COM_STMT_CLOSE: nobody answers it. Connections that have the statement are told with their next command.
-Cut Conversation::cut_close(Bytes payload, bool whole) {
-    if (payload.size() < statement_head_bytes) return whole ? drop_request() : Cut{};
-    const uint32_t id = load_le32(payload.data() + 1);
-    Prepared* prepared = find_prepared(id);
-    if (!prepared) return drop_request();
-    // An answer that is still to come may be the statement's own.
-    for (size_t i = 0; i < units_.size(); ++i) {
-        if (units_.at(i).statement_id == id) return {CutKind::wait};
-    }
-    for (const Slot slot : {Slot::a, Slot::b}) {
-        if (is_present(*prepared, slot))
-            slots_[index(slot)].closes.push_back(prepared->server_id[index(slot)]);
-    }
-    forget_long_data(*prepared);
-    if (prepared->has_cursor && pins_.held_cursors > 0) --pins_.held_cursors;
-    prepared_bytes_ -= prepared->statement->text().size();
-    prepared_->erase(id);
-    return drop_request();
 }
 
 /// Commands that begin with the id of a prepared statement.

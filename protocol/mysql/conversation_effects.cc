@@ -77,6 +77,22 @@ bool is_unsafe_character_set(std::string_view name) {
     return false;
 }
 
+/// Whether a server has told SET TRANSACTION statements and nothing else: they are run on another one.
+bool is_set_transaction(std::string_view text) {
+    constexpr size_t bytes_max = 512;  // isolation level and access mode, some times over
+    if (text.size() > bytes_max) return false;
+    while (!text.empty()) {
+        std::string_view one = text.substr(0, text.find(';'));
+        text.remove_prefix(std::min(text.size(), one.size() + 1));
+        one.remove_prefix(std::min(one.size(), one.find_first_not_of(' ')));
+        const bool is_plain = std::all_of(one.begin(), one.end(), [](char c) {
+            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == ' ' || c == ',';
+        });
+        if (!is_plain || (!one.empty() && !one.starts_with("SET TRANSACTION "))) return false;
+    }
+    return true;
+}
+
 bool names_variable(const sql::Statement& statement, std::string_view name) {
     return std::any_of(statement.effects.begin(), statement.effects.end(), [&](const sql::Effect& effect) {
         if (effect.kind != EffectKind::set) return false;
@@ -121,7 +137,8 @@ void Conversation::apply_effect(Slot slot, const sql::Effect& effect) {
             if (pins_.handlers > 0) --pins_.handlers;
             return;
         case EffectKind::next_transaction:
-            next_transaction_ = effect.replay;
+            next_transaction_ = effect.replay;  // what the server reports is the whole of it
+            slots_[index(dialect::other(slot))].has_next_transaction = false;
             state.has_next_transaction = true;
             return;
         case EffectKind::tracking:
@@ -204,6 +221,13 @@ void Conversation::take_session_state(Slot slot, Unit& unit, const OkPacket& ok)
         } else if (entry->is(SessionState::system_variable)) {
             is_explained = true;
             if (!entry->is_null) take_variable(slot, entry->name, entry->value, unit);
+        } else if (entry->is(SessionState::transaction_characteristics)) {
+            // They add up until a statement uses them, which need not begin a transaction.
+            if (transaction_ == Transaction::idle && is_set_transaction(entry->value)) {
+                next_transaction_ = entry->value;
+                for (auto& state : slots_) state.has_next_transaction = false;
+                slots_[index(slot)].has_next_transaction = true;
+            }
         } else if (entry->is(SessionState::gtids)) {
             reported_write_ = true;
         } else if (entry->is(SessionState::state_change)) {

@@ -110,7 +110,11 @@ Conversation::Verdict Conversation::take_error(Slot slot, const Packet& packet, 
     unit.had_error = true;
     unit.rows_delivered = true;
     last_error_code_.set(err->sqlstate.empty() ? std::string_view("HY000") : err->sqlstate);
-    // A deadlock has rolled the transaction back; an error tells no status by itself.
+    // An error tells no status: what commits first and fails then (DDL, say) may have ended the transaction.
+    // One in the syntax did nothing.
+    is_doubtful_ =
+        is_doubtful_ || (transaction_ == Transaction::active && unit.commits && err->number != 1064);
+    // A deadlock has rolled the transaction back.
     if (err->number == 1213) forget_transaction();
     forward_packet(packet, made, scan, at);
     finish_unit(slot);

@@ -27,6 +27,7 @@ void Conversation::append_failure(const dialect::FailureText& text, uint8_t sequ
 
 void Conversation::forget_transaction() {
     transaction_ = Transaction::idle;
+    is_doubtful_ = false;
     last_status_ &= static_cast<uint16_t>(~(status::in_transaction | status::in_transaction_read_only));
 }
 
@@ -36,7 +37,7 @@ void Conversation::fail_unit(const dialect::FailureText& text, ByteBuffer& out) 
     if (std::exchange(payload_is_open_, false)) sequence = append_packet(out, sequence, {});
     if (units_.front().command == command::stmt_prepare) last_prepared_ = 0;
     const bool is_last = units_.size() == 1;
-    units_.pop();
+    pop_unit();
     padding_ = 0;
     forget_transaction();
     answer_is_complete_ = false;
@@ -68,7 +69,7 @@ size_t Conversation::refuse_unit(Bytes, const dialect::FailureText& text, ByteBu
 bool Conversation::answer_rollback(ByteBuffer& out) {
     if (units_.size() != 1 || !units_.front().is_rollback) return false;
     const uint8_t sequence = units_.front().next_sequence;
-    units_.pop();
+    pop_unit();
     forget_transaction();
     OkPacket ok;
     ok.status = last_status_;

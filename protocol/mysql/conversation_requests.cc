@@ -65,7 +65,6 @@ void CutScratch::clear() {
     size = 0;
     stream_left = 0;
     continues = false;
-    last_sequence = 0;
     statement = {};
     statement_id = 0;
     is_answered = true;
@@ -114,12 +113,14 @@ Cut Conversation::cut_stream(Bytes in, ByteBuffer& out) {
         size += packet_header_bytes + there;
         stream_left_ = header->payload_bytes - there;
         if (!units_.empty() && !stream_dropped_)
-            units_.back().next_sequence = static_cast<uint8_t>(header->sequence + 1);
-        scratch_.last_sequence = header->sequence;
+            (file_under_way_ ? units_.front() : units_.back()).next_sequence =
+                static_cast<uint8_t>(header->sequence + 1);
+        stream_sequence_ = header->sequence;
     }
-    if (!stream_under_way() && deferred_) {
-        append_err(out, static_cast<uint8_t>(scratch_.last_sequence + 1), deferred_->number,
-                   deferred_->sqlstate, deferred_->message);
+    // A file goes on behind this packet.
+    if (!stream_under_way() && deferred_ && !file_under_way_) {
+        append_err(out, static_cast<uint8_t>(stream_sequence_ + 1), deferred_->number, deferred_->sqlstate,
+                   deferred_->message);
         deferred_.reset();
         return {CutKind::answer, size};
     }
@@ -136,6 +137,7 @@ Cut Conversation::cut_file(Bytes in, ByteBuffer& out) {
         const size_t there = std::min<size_t>(in.size() - size - packet_header_bytes, header->payload_bytes);
         size += packet_header_bytes + there;
         stream_left_ = header->payload_bytes - there;
+        stream_continues_ = header->continues();  // what comes then is no end, though it may be empty
         stream_dropped_ = file_dropped_;
         if (!file_dropped_ && !units_.empty())
             units_.front().next_sequence = static_cast<uint8_t>(header->sequence + 1);
@@ -149,7 +151,7 @@ Cut Conversation::cut_file(Bytes in, ByteBuffer& out) {
                 return {CutKind::answer, size};
             }
         }
-        if (stream_left_ > 0) break;
+        if (stream_under_way()) break;
     }
     if (size == 0) return {};
     return {file_dropped_ ? CutKind::drop : CutKind::stream, size};
@@ -159,6 +161,7 @@ void Conversation::begin_stream(bool dropped) {
     stream_left_ = scratch_.stream_left;
     stream_continues_ = scratch_.continues;
     stream_dropped_ = dropped;
+    stream_sequence_ = 0;
 }
 
 Cut Conversation::drop_request() {
@@ -170,9 +173,7 @@ Cut Conversation::drop_request() {
 /// is left to be committed there, so that it is given up. False: what is in flight must be answered first.
 bool Conversation::leave_replica() {
     if (transaction_ != Transaction::active || !slots_[index(active_)].is_replica || !corrects_) return true;
-    for (size_t i = 0; i < units_.size(); ++i) {
-        if (units_.at(i).ends_transaction) return false;
-    }
+    if (transaction_ends_ > 0) return false;
     const bool writes_behind =
         scratch_.ends_transaction && scratch_.facts.destination == Destination::primary;
     if (!writes_behind) return true;
@@ -188,6 +189,10 @@ Cut Conversation::begin_or_wait() {
         // Whatever touches a table begins a transaction.
         scratch_.facts.destination = Destination::primary;
         if (scratch_.facts.reason == sql::Reason::read) scratch_.facts.reason = sql::Reason::begin;
+    } else if (!next_transaction_.empty() && scratch_.facts.destination == Destination::replica) {
+        // SET TRANSACTION holds for this statement.
+        scratch_.facts.destination = Destination::primary;
+        scratch_.facts.reason = sql::Reason::begin;
     } else if (is_system_schema_ && scratch_.facts.destination == Destination::replica) {
         scratch_.facts.destination = Destination::primary;
         scratch_.facts.reason = sql::Reason::server_local;
@@ -239,7 +244,8 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
     }
     unit.may_write = facts.may_write;
     unit.commits = facts.commits;
-    unit.ends_transaction = scratch_.ends_transaction && command != command::stmt_prepare;
+    unit.ends_transaction = scratch_.ends_transaction;
+    if (unit.ends_transaction) ++transaction_ends_;
     unit.needs_primary = facts.destination == Destination::primary;
     unit.statement_id = scratch_.statement_id;
     unit.statement = scratch_.statement;

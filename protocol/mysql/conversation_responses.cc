@@ -214,10 +214,14 @@ void Conversation::take_ok(Slot slot, Unit& unit, const OkPacket& ok) {
                                                        status::cursor_exists | status::last_row_sent |
                                                        status::ps_out_params));
     transaction_ = (ok.status & status::in_transaction) != 0 ? Transaction::active : Transaction::idle;
+    is_doubtful_ = false;  // the server tells
     is_autocommit_ = (ok.status & status::autocommit) != 0;
     no_backslash_escapes_ = (ok.status & status::no_backslash_escapes) != 0;
-    if (transaction_ == Transaction::active) next_transaction_.clear();
     SlotState& state = slots_[index(slot)];
+    if (transaction_ == Transaction::active) {
+        next_transaction_.clear();
+        state.has_next_transaction = false;
+    }
     if (ok.insert_id != 0 && !state.is_replica) state.insert_id = last_insert_id_ = ok.insert_id;
     Prepared* prepared = unit.statement_id != 0 ? find_prepared(unit.statement_id) : nullptr;
     if (prepared && (unit.command == command::stmt_execute || unit.command == command::stmt_bulk_execute ||
@@ -267,16 +271,20 @@ void Conversation::finish_unit(Slot slot) {
         pins_.settings = true;  // how far it came can't be told
     }
     if (unit.had_error && unit.command == command::stmt_prepare) last_prepared_ = 0;
-    if (transaction_ == Transaction::idle) state.has_next_transaction = false;
     if (log_) {
         const bool changed = state.synced != log_->version();
         state.synced = log_->version();
         if (changed) log_->forget_deallocated({slots_[0].synced, slots_[1].synced});
         if (log_->take_loss()) pins_.settings = true;
     }
-    units_.pop();
+    pop_unit();
     answer_is_complete_ = false;
     if (units_.empty()) units_.trim();
+}
+
+void Conversation::pop_unit() {
+    if (units_.front().ends_transaction) --transaction_ends_;
+    units_.pop();
 }
 
 bool Conversation::retainable() const {

@@ -1,15 +1,73 @@
 // Prepared statements: the ids that the client knows them by, and those of each server connection.
+#include <string>
 #include <utility>
 
+#include "protocol/base/limits.h"
 #include "protocol/mysql/conversation.h"
 
 namespace holdfast::mysql {
 namespace {
 
+using dialect::Cut;
+using dialect::CutKind;
+using sql::Destination;
+
 /// A flag of COM_STMT_BULK_EXECUTE.
 constexpr std::byte bulk_tells_types{0x80};
 
 }  // namespace
+
+Cut Conversation::cut_prepare(Bytes payload, bool whole, ByteBuffer& out) {
+    dialect::UnitFacts& facts = scratch_.facts;
+    if (!whole && payload.size() < limits::statement_classified_bytes_max && scratch_.stream_left > 0)
+        return {};
+    const bool too_long = !whole || payload.size() > limits::statement_classified_bytes_max;
+    const std::string_view text =
+        as_text(payload.subspan(1)).substr(0, limits::statement_classified_bytes_max);
+    if (prepared_bytes_ + text.size() > limits::session_state_bytes_max) {
+        if (!units_.empty()) return {CutKind::wait};
+        last_prepared_ = 0;
+        return answer_here(out, 1461, "42000",
+                           "Can't create more than max_prepared_stmt_count statements (the texts of this "
+                           "session's are " +
+                               std::to_string(prepared_bytes_) + " bytes)");
+    }
+    scratch_.statement = statements_.intern(text, context(too_long));
+    take_classes(scratch_.statement->classes);
+    facts.text = scratch_.statement->text();
+    // Preparing runs nothing.
+    scratch_.ends_transaction = false;
+    facts.rerunnable = !too_long;
+    facts.may_write = false;
+    facts.commits = false;
+    facts.same_connection = false;
+    if (too_long) {
+        facts.too_long = true;
+        facts.destination = Destination::primary;
+    }
+    return begin_or_wait();
+}
+
+/// COM_STMT_CLOSE: nobody answers it. Connections that have the statement are told with their next command.
+Cut Conversation::cut_close(Bytes payload, bool whole) {
+    if (payload.size() < statement_head_bytes) return whole ? drop_request() : Cut{};
+    const uint32_t id = load_le32(payload.data() + 1);
+    Prepared* prepared = find_prepared(id);
+    if (!prepared) return drop_request();
+    // An answer that is still to come may be the statement's own.
+    for (size_t i = 0; i < units_.size(); ++i) {
+        if (units_.at(i).statement_id == id) return {CutKind::wait};
+    }
+    for (const Slot slot : {Slot::a, Slot::b}) {
+        if (is_present(*prepared, slot))
+            slots_[index(slot)].closes.push_back(prepared->server_id[index(slot)]);
+    }
+    forget_long_data(*prepared);
+    if (prepared->has_cursor && pins_.held_cursors > 0) --pins_.held_cursors;
+    prepared_bytes_ -= prepared->statement->text().size();
+    prepared_->erase(id);
+    return drop_request();
+}
 
 Prepared* Conversation::find_prepared(uint32_t id) {
     if (!prepared_) return nullptr;
@@ -105,7 +163,17 @@ bool Conversation::note_types(Bytes request, const TypesExtent& extent, Prepared
     if (request.size() <= extent.flag_at || (request[extent.flag_at] & extent.flag) == std::byte{0})
         return false;
     if (request.size() < extent.begin + extent.size) return true;  // the server's to refuse
-    prepared.types = as_text(request.subspan(extent.begin, extent.size));
+    const std::string_view told = as_text(request.subspan(extent.begin, extent.size));
+    if (told != prepared.types) {
+        // An execution in flight may count on those before: run again, it would be told these.
+        const uint32_t id = units_.back().statement_id;
+        for (size_t i = units_.size() - 1; i-- > 0;) {
+            if (units_.at(i).statement_id != id) continue;
+            forbid_rerun();
+            break;
+        }
+        prepared.types = told;
+    }
     prepared.has_types = {};
     prepared.has_types[index(slot)] = true;
     return true;
@@ -118,7 +186,7 @@ void Conversation::append_execute(Bytes request, Prepared& prepared, Slot slot, 
     const size_t at = out.size();
     append(out, request);
     store_le32(out.data() + at + packet_header_bytes + 1, prepared.server_id[index(slot)]);
-    if (prepared.parameters == 0 || client_has(capability::query_attributes)) return;
+    if (prepared.parameters == 0) return;
     const TypesExtent extent = types_extent(std::to_integer<uint8_t>(request[packet_header_bytes]), prepared);
     bool& has_types = prepared.has_types[index(slot)];
     if (request.size() < extent.begin || note_types(request, extent, prepared, slot) || has_types) return;

@@ -1,4 +1,5 @@
 // Bringing a server connection to the session's state, by commands of the proxy's own.
+#include <algorithm>
 #include <utility>
 
 #include "protocol/mysql/conversation.h"
@@ -141,7 +142,13 @@ void Conversation::ask_for_state(Slot slot, ByteBuffer& out) {
     }
     if (!state.is_replica && !next_transaction_.empty() && !state.has_next_transaction) {
         state.has_next_transaction = true;
-        ask(state, own, command::query, next_transaction_, out);
+        std::string_view rest = next_transaction_;
+        while (!rest.empty()) {
+            const std::string_view one = rest.substr(0, rest.find(';'));
+            rest.remove_prefix(std::min(rest.size(), one.size() + 1));
+            if (one.find_first_not_of(' ') == std::string_view::npos) continue;
+            ask(state, own, command::query, one.substr(one.find_first_not_of(' ')), out);
+        }
     }
     if (!state.is_replica && has_unread_state()) {
         variables_are_whole_ = true;

@@ -375,7 +375,6 @@ Step ServerLogin::State::on_authenticated(Bytes payload, ByteBuffer& out) {
     parameters.emplace_back("collation", std::to_string(greeting.collation));
     PacketWriter writer(out, 0);
     writer.u8(command::query);
-    if ((capabilities & capability::query_attributes) != 0) writer.lenenc(0).lenenc(1);
     writer.bare_text(tracking_statement(is_mariadb(greeting.version))).finish();
     sequence = 1;
     phase = Phase::tracking;

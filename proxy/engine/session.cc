@@ -28,12 +28,15 @@ Session::~Session() = default;
 
 void Session::adopt(std::unique_ptr<Link> link) {
     link_ = std::move(link);
-    if (cluster_.settings().login_timeout.count() > 0) {
-        timer_ = cluster_.world().after(cluster_.settings().login_timeout, [this] {
-            close_with(CloseReason::login_timeout, "57014", "the login took longer than login_timeout");
-        });
-    }
+    limit_login();
     greet();
+}
+
+void Session::limit_login() {
+    if (cluster_.settings().login_timeout.count() == 0) return;
+    timer_ = cluster_.world().after(cluster_.settings().login_timeout, [this] {
+        close_with(CloseReason::login_timeout, "57014", "the login took longer than login_timeout");
+    });
 }
 
 TimePoint Session::now() const {
@@ -66,22 +69,10 @@ void Session::cancel() {
     if (phase_ == Phase::held) {
         cancelled_ = true;
         if (moving_) {
-            // Nothing of it runs anywhere: the answer is ours.
-            moving_ = false;
-            end_hold(HoldOutcome::cancelled);
             cancelled_ = false;
-            if (conversation_->synchronising(active_)) drop_slot(active_);
-            ByteBuffer& out = engine_.out();
-            out.clear();
-            while (conversation_->units_in_flight() > 0) {
-                conversation_->fail_unit(
-                    {dialect::Failure::cancelled, "canceling statement due to user request", {}, {}, {}},
-                    out);
-            }
-            bytes_to_client_ += out.size();
-            send_client(out);
-            wake();
-            return;
+            return fail_moving(
+                {dialect::Failure::cancelled, "canceling statement due to user request", {}, {}, {}},
+                HoldOutcome::cancelled);
         }
         wake();
         return;
@@ -155,6 +146,7 @@ void Session::close(CloseReason reason, std::string_view detail) {
     patience_timer_.reset();
     stall_timer_.reset();
     retry_timer_.reset();
+    unread_timer_.reset();
     finish_timer_.reset();
     cluster_.strike(*this);
     cluster_.metrics().client_state_left(client_state_);

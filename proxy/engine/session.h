@@ -92,6 +92,7 @@ private:
     // session_login.cc
     void greet();
     dialect::ClientHandshakeOptions handshake_options() const;
+    void limit_login();
     void log_in_again(Bytes request);
     void leave_servers();
     size_t login_bytes(Bytes bytes);
@@ -106,6 +107,7 @@ private:
 
     // session_requests.cc
     size_t framed_bytes(Bytes bytes);
+    size_t plain_bytes(Bytes bytes);
     size_t request_bytes(Bytes bytes);
     dialect::FailureText take_refusal();
     bool begin_unit(Bytes unit, size_t& used);
@@ -158,6 +160,7 @@ private:
     void resolve_lost_units(std::string_view why);
     void fail_all_units(std::string_view why);
     void move_units(Slot from, bool to_primary);
+    void fail_moving(const dialect::FailureText& text, HoldOutcome outcome);
     void try_move();
     void drop_slot(Slot slot);
     void leave_server(Slot slot);
@@ -198,6 +201,7 @@ private:
     std::unique_ptr<Timer> patience_timer_;
     std::unique_ptr<Timer> stall_timer_;  // requests in flight on a primary that does not answer
     std::unique_ptr<Timer> retry_timer_;
+    std::unique_ptr<Timer> unread_timer_;  // until state is read from a connection that is left alone
     std::unique_ptr<Timer> finish_timer_;  // the primary was demoted, and its last answer is awaited
     ByteBuffer retained_;                  // of the units in flight, while they can be run again …
     std::vector<size_t> retained_sizes_;   // … and how much of it belongs to each of them

@@ -46,9 +46,14 @@ void Session::log_in_again(Bytes request) {
     lost_state_.clear();
     last_write_at_ = {};
     required_ = {};
+    replica_unusable_until_ = {};
+    replica_failures_ = 0;
+    held_since_ = {};
+    failure_.reset();
     wrote_ = false;
     active_ = primary_slot_ = Slot::a;
     phase_ = Phase::login;
+    limit_login();
     set_client_state();
     dialect::ClientHandshakeOptions options = handshake_options();
     handshake_ = cluster_.dialect().client_handshake_again(options, *traits_, request);

@@ -85,13 +85,22 @@ void Session::lose_slot(Slot slot, std::string_view why) {
             "the transaction was lost with its server \"" + server + "\" and is rolled back: " + reason;
         if (!lost.empty()) text.detail = "Session state was lost with it: " + lost + ".";
         text.hint = "Run the transaction again.";
+        const bool is_unknown = conversation_->may_have_committed();
+        if (is_unknown) {
+            text.failure = Failure::outcome_unknown;
+            text.message = "the outcome of the transaction is unknown: its server \"" + server +
+                           "\" was lost behind a statement that may have committed it: " + reason;
+            text.hint = "Look whether it was carried out before running it again.";
+            last_write_at_ = now();
+        }
         conversation_->lose_transaction(text);
-        cluster_.metrics().loss(LossOutcome::transaction_lost);
+        cluster_.metrics().loss(is_unknown ? LossOutcome::outcome_unknown : LossOutcome::transaction_lost);
         wrote_ = false;
         set_client_state();
     } else if (!lost.empty()) {
         lost_state_ = lost;
     }
+    if (moving_ && !lost_state_.empty()) return fail_moving(take_refusal(), HoldOutcome::timed_out);
     if (moving_) return try_move();
     if (syncing || phase_ == Phase::ready || phase_ == Phase::held) wake();
     if (phase_ == Phase::ready) subscribe();
@@ -99,7 +108,10 @@ void Session::lose_slot(Slot slot, std::string_view why) {
 
 /// The server of the units in flight is gone.
 void Session::resolve_lost_units(std::string_view why) {
-    if (conversation_->transaction() == Transaction::idle && conversation_->rerunnable() && retained_whole_) {
+    // Without the state that was lost with the server it may read something else.
+    const bool can_move = conversation_->transaction() == Transaction::idle && conversation_->rerunnable() &&
+                          retained_whole_ && lost_state_.empty();
+    if (can_move) {
         cluster_.metrics().loss(LossOutcome::read_again);
         moving_ = true;
         move_to_primary_ = false;
@@ -179,6 +191,19 @@ void Session::move_units(Slot from, bool to_primary) {
     try_move();
 }
 
+/// Gives up the units that wait to be run again: nothing of them runs anywhere.
+void Session::fail_moving(const FailureText& text, HoldOutcome outcome) {
+    moving_ = false;
+    end_hold(outcome);
+    if (conversation_->synchronising(active_)) drop_slot(active_);
+    ByteBuffer& out = engine_.out();
+    out.clear();
+    while (conversation_->units_in_flight() > 0) conversation_->fail_unit(text, out);
+    bytes_to_client_ += out.size();
+    send_client(out);
+    wake();
+}
+
 /// Runs the units that wait again, as soon as a server is there for them.
 void Session::try_move() {
     const health::View& view = cluster_.view();
@@ -188,7 +213,7 @@ void Session::try_move() {
     const config::Routing& policy = cluster_.settings().routing;
     const bool to_primary =
         move_to_primary_ || conversation_->needs_primary() || conversation_->pins().reads() ||
-        entrance_->settings.role == config::ListenerRole::primary ||
+        entrance_->settings.role == config::ListenerRole::primary || now() < replica_unusable_until_ ||
         policy.consistency == config::Consistency::primary ||
         (policy.consistency == config::Consistency::session && last_write_at_ != TimePoint{});
     if (!to_primary) {

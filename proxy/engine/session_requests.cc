@@ -12,9 +12,12 @@ using dialect::Cut;
 using dialect::CutKind;
 
 size_t Session::on_bytes(Bytes bytes) {
+    return wrapped_ ? framed_bytes(bytes) : plain_bytes(bytes);
+}
+
+size_t Session::plain_bytes(Bytes bytes) {
     if (phase_ == Phase::login) return login_bytes(bytes);
-    if (phase_ != Phase::ready && phase_ != Phase::held) return 0;
-    return wrapped_ ? framed_bytes(bytes) : request_bytes(bytes);
+    return phase_ == Phase::ready || phase_ == Phase::held ? request_bytes(bytes) : 0;
 }
 
 /// Frames are left with the link until all that was in them is consumed: then it gives them again after a
@@ -23,20 +26,23 @@ size_t Session::framed_bytes(Bytes bytes) {
     size_t consumed = 0;
     while (phase_ != Phase::closing) {
         Wrapped& wrapped = *wrapped_;
-        const auto taken = wrapped.framing->decode(bytes.subspan(consumed + wrapped.decoded), wrapped.plain);
-        if (!taken) {
-            close_with(CloseReason::protocol_error, "08P01", taken.error().message);
-            return bytes.size();
-        }
-        wrapped.decoded += *taken;
-        const size_t used = wrapped.plain.empty() ? 0 : request_bytes(wrapped.plain);
+        const size_t used = wrapped.plain.empty() ? 0 : plain_bytes(wrapped.plain);
         if (phase_ == Phase::closing || !wrapped_) return bytes.size();
         wrapped.plain.erase(wrapped.plain.begin(), wrapped.plain.begin() + static_cast<std::ptrdiff_t>(used));
         if (wrapped.plain.empty()) {
             consumed += std::exchange(wrapped.decoded, 0);
             if (wrapped.plain.capacity() > limits::batch_collected_bytes_max) wrapped.plain = {};
         }
-        if ((*taken == 0 && used == 0) || link_->paused()) break;
+        if (link_->paused()) break;
+        if (used > 0) continue;
+        // Only what nobody can use without more is added to: a small frame may hold much.
+        const auto taken = wrapped.framing->decode(bytes.subspan(consumed + wrapped.decoded), wrapped.plain);
+        if (!taken) {
+            close_with(CloseReason::protocol_error, "08P01", taken.error().message);
+            return bytes.size();
+        }
+        wrapped.decoded += *taken;
+        if (*taken == 0) break;
     }
     return consumed;
 }
@@ -200,6 +206,7 @@ dialect::FailureText Session::take_refusal() {
 bool Session::begin_unit(Bytes unit, size_t& used) {
     patient_ = false;
     patience_timer_.reset();
+    unread_timer_.reset();
     insist_ = false;
     const dialect::UnitFacts facts = conversation_->facts();
     // Who hears no answer can't be told of lost state.

@@ -105,10 +105,15 @@ bool Session::act_on(Slot slot, const Scan& scan) {
                 conversation_->forget_unsynchronisable();
                 lost_state_ = "a setting that the server \"" + cluster_.server(from.server()).name +
                               "\" refused: " + why;
+                // The connection goes, and with it what can't be moved.
+                if (conversation_->pins().any()) lost_state_ += "; " + conversation_->pins().describe();
+                conversation_->clear_pins();
             }
             // Part of the state is there and part is not: a new connection starts clean.
             drop_slot(slot);
-            if (moving_) {
+            if (moving_ && !lost_state_.empty()) {
+                fail_moving(take_refusal(), HoldOutcome::timed_out);
+            } else if (moving_) {
                 try_move();
             } else {
                 wake();
@@ -195,7 +200,14 @@ void Session::unit_done(Slot slot) {
     if (ServerConnection* waiting = connection(dialect::other(slot)); waiting && waiting->link()) {
         waiting->link()->resume(Pause::in_turn);
     }
-    if (!busy() && (!connection(primary_slot_) || conversation_->has_unread_state())) subscribe();
+    if (!busy() && !connection(primary_slot_)) {
+        subscribe();
+    } else if (!busy() && conversation_->has_unread_state()) {
+        unread_timer_ = cluster_.world().after(limits::unread_state_patience, [this] {
+            unread_timer_.reset();
+            if (phase_ == Phase::ready) subscribe();
+        });
+    }
     if (is_dismissed() && is_idle()) return dismiss();
     leave_server(slot);
     link_->resume(Pause::in_turn);

@@ -36,18 +36,9 @@ void Session::end_hold(HoldOutcome outcome) {
 void Session::hold_expired() {
     timer_.reset();
     if (moving_) {
-        moving_ = false;
-        end_hold(HoldOutcome::timed_out);
-        if (conversation_->synchronising(active_)) drop_slot(active_);
-        ByteBuffer& out = engine_.out();
-        out.clear();
         const dialect::FailureText text = hold_failure();
-        while (conversation_->units_in_flight() > 0) conversation_->fail_unit(text, out);
         failure_.reset();
-        bytes_to_client_ += out.size();
-        send_client(out);
-        wake();
-        return;
+        return fail_moving(text, HoldOutcome::timed_out);
     }
     expired_ = true;
     wake();

@@ -20,7 +20,7 @@ struct Talk {
         around.client_capabilities = capability::protocol_41 | capability::transactions;
         if ((flags & 2) != 0) around.client_capabilities |= capability::deprecate_eof;
         if ((flags & 4) != 0) around.client_capabilities |= capability::session_track;
-        if ((flags & 8) != 0) around.client_capabilities |= capability::query_attributes;
+        if ((flags & 8) != 0) around.client_capabilities |= capability::cache_metadata;
         if ((flags & 16) != 0) around.client_capabilities |= capability::optional_resultset_metadata;
         if ((flags & 32) != 0) around.client_capabilities |= capability::progress;
         around.is_mariadb = (flags & 64) != 0;

@@ -212,4 +212,37 @@ TEST_CASE("mysql conversation: a server without a connection to spare does not l
     REQUIRE(lab.conversation->cut(as_bytes(request), false, out).kind == dialect::CutKind::begin);
     lab.conversation->refuse_unit(as_bytes(request), text, out);
     CHECK(std::string(as_text(out)) == err_packet(1, 1045, "no", "28000"));
+TEST_CASE("mysql outcomes: behind DDL that failed nobody knows whether the transaction was committed") {
+    Lab lab;
+    lab.send(query("BEGIN"));
+    lab.receive(ok_packet(1, in_transaction));
+    lab.send(query("CREATE TABLE t (a int)"));
+    lab.receive(err_packet(1, 1050, "Table 't' already exists", "42S01"));
+    CHECK(lab.conversation->may_have_committed());
+    SUBCASE("until the server tells") {
+        lab.send(query("SELECT a FROM t"));
+        CHECK(lab.conversation->may_have_committed());
+        lab.receive(result({}));
+        CHECK_FALSE(lab.conversation->may_have_committed());
+        CHECK(lab.conversation->transaction() == dialect::Transaction::idle);
+    }
+    SUBCASE("or it is given up") {
+        lab.conversation->slot_lost(Slot::a);
+        lab.conversation->lose_transaction({dialect::Failure::outcome_unknown, "unknown", {}, {}, {}});
+        CHECK_FALSE(lab.conversation->may_have_committed());
+    }
+}
+
+TEST_CASE("mysql outcomes: a write waits for a COMMIT in flight on a replica, whatever is between them") {
+    Lab lab;
+    lab.send(query("START TRANSACTION READ ONLY"), Slot::b);
+    lab.send(query("COMMIT"), Slot::b);
+    lab.send(query("SELECT a FROM t"), Slot::b);
+    REQUIRE(lab.conversation->units_in_flight() == 3);
+    lab.receive(ok_packet(1, in_transaction | status::in_transaction_read_only), Slot::b);
+    lab.send(query("INSERT INTO t VALUES (1)"));
+    CHECK(lab.kind == CutKind::wait);
+    lab.receive(ok_packet(1) + result({}), Slot::b);
+    lab.send(query("INSERT INTO t VALUES (1)"));
+    CHECK(lab.kind == CutKind::begin);
 }

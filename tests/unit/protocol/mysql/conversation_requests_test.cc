@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "protocol/base/limits.h"
+#include "protocol/mysql/capabilities.h"
 #include "tests/unit/protocol/mysql/conversation_lab.h"
 
 using namespace holdfast;
@@ -314,4 +315,90 @@ TEST_CASE("mysql conversation: a unit whose server is gone fails with an error b
     lab.conversation->fail_unit({dialect::Failure::result_broken_off, "broken off", {}, {}, {}}, out);
     CHECK(as_text(out) == err_packet(4, 9705, "broken off"));
     CHECK(lab.conversation->units_in_flight() == 0);
+}
+
+TEST_CASE(
+    "mysql conversation: a long request is refused with the number behind its last packet, however it was "
+    "cut") {
+    Lab lab;
+    const std::string request =
+        packet(0, std::string(1, '\x03') + "INSERT INTO t VALUES ('" + std::string(17'000'000, 'x') + "')");
+    ByteBuffer out;
+    const dialect::Cut cut = lab.conversation->cut(as_bytes(request).first(300'000), false, out);
+    lab.conversation->refuse_unit(as_bytes(request).first(cut.size),
+                                  {dialect::Failure::no_primary, "no primary", {}, {}, {}}, out);
+    std::string_view rest = std::string_view(request).substr(cut.size);
+    while (!rest.empty()) {
+        // The last part has no header in it; and another session's request comes between.
+        const dialect::Cut more = lab.conversation->cut(as_bytes(rest.substr(0, 100'000)), false, out);
+        REQUIRE((more.kind == CutKind::drop || more.kind == CutKind::answer));
+        rest.remove_prefix(more.size);
+        lab.scratch.clear();
+    }
+    CHECK(as_text(out) == err_packet(2, 9703, "no primary"));
+}
+
+TEST_CASE("mysql conversation: an empty packet behind a full one does not end a file") {
+    Lab lab;
+    lab.send(query("LOAD DATA LOCAL INFILE 'f' INTO TABLE t"));
+    lab.receive(packet(1,
+                       "\xfb"
+                       "f"));
+    const std::string file =
+        packet(2, std::string(packet_payload_bytes_max, '1')) + packet(4, "2\n") + packet(5, "");
+    std::string_view rest = file;
+    std::string sent;
+    while (!rest.empty()) {
+        ByteBuffer out;
+        const dialect::Cut cut = lab.conversation->cut(as_bytes(rest), false, out);
+        REQUIRE(cut.kind == CutKind::stream);
+        sent += rest.substr(0, cut.size);
+        rest.remove_prefix(cut.size);
+    }
+    CHECK(sent == file);
+    CHECK(lab.receive(ok_packet(6)) == ok_packet(6));
+    CHECK(lab.event == ScanEvent::unit_done);
+}
+
+TEST_CASE("mysql conversation: a file whose server is lost is read to its end before the client is told") {
+    Lab lab;
+    lab.send(query("LOAD DATA LOCAL INFILE 'f' INTO TABLE t"));
+    lab.receive(packet(1,
+                       "\xfb"
+                       "f"));
+    lab.conversation->slot_lost(Slot::a);
+    ByteBuffer out;
+    lab.conversation->fail_unit({dialect::Failure::outcome_unknown, "gone", {}, {}, {}}, out);
+    const std::string file = packet(2, std::string(1'000, '1')) + packet(3, "");
+    std::string_view rest = file;
+    while (!rest.empty()) {
+        CHECK(out.empty());
+        const dialect::Cut cut = lab.conversation->cut(as_bytes(rest.substr(0, 100)), false, out);
+        REQUIRE(cut.size > 0);
+        rest.remove_prefix(cut.size);
+    }
+    CHECK(as_text(out).substr(0, 4) == err_packet(4, 9702, "gone").substr(0, 4));
+}
+
+TEST_CASE("mysql conversation: a connection that multi-statements were switched off on is not for others") {
+    Lab lab(modern_client | capability::multi_statements);
+    ByteBuffer out;
+    CHECK(lab.conversation->append_reset(out));
+    lab.send(command_of(command::set_option, std::string("\x01\x00", 2)));
+    lab.receive(packet(1, std::string("\xfe\x00\x00\x02\x00", 5)));
+    CHECK_FALSE(lab.conversation->append_reset(out));
+    // The other connection follows, and stays behind when they are switched on again.
+    lab.scratch.clear();
+    CHECK(lab.synchronise(Slot::b).starts_with(command_of(command::set_option, std::string("\x01\x00", 2))));
+    lab.receive(packet(1, std::string("\xfe\x00\x00\x02\x00", 5)) + ok_packet(1), Slot::b);
+    lab.send(command_of(command::set_option, std::string("\x00\x00", 2)));
+    lab.receive(packet(1, std::string("\xfe\x00\x00\x02\x00", 5)));
+    CHECK_FALSE(lab.conversation->append_reset(out));
+}
+
+TEST_CASE(
+    "mysql conversation: the proxy's own statements are plain ones, whatever the client's capabilities") {
+    // With query attributes a server would take the first letter of each for a number of parameters.
+    CHECK((offered_capabilities("8.0.36", true) & capability::query_attributes) == 0);
+    CHECK((identity_capabilities & capability::query_attributes) == 0);
 }

@@ -277,3 +277,51 @@ TEST_CASE("mysql conversation: a server that wants a file of the proxy itself is
     lab.receive(packet(1, "\xfb/etc/passwd"), Slot::b);
     CHECK(lab.event == ScanEvent::lying);
 }
+
+TEST_CASE("mysql conversation: SET TRANSACTION is of one statement or transaction, whatever the connection") {
+    Lab lab;
+    const auto report = [](std::string_view characteristics) {
+        ByteBuffer block;
+        append_session_state(block, SessionState::transaction_characteristics, characteristics);
+        return ok_packet(1, status::autocommit, reply::ok, block);
+    };
+    const std::string level = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE";
+    const std::string access = "SET TRANSACTION READ ONLY";
+    lab.send(query(level));
+    lab.receive(report(level + ";"));
+    lab.send(query(access));
+    lab.receive(report(level + "; " + access + ";"));
+    lab.scratch.clear();
+    CHECK(lab.synchronise(Slot::a) == "");
+    lab.send(query("SELECT a FROM t"));
+    CHECK(lab.conversation->facts().destination == sql::Destination::primary);
+
+    SUBCASE("all of it is told to a new one") {
+        lab.conversation->slot_lost(Slot::a);
+        lab.conversation->slot_opened(Slot::a, false);
+        ByteBuffer out;
+        CHECK(lab.conversation->synchronise_for_rerun(Slot::a, out));
+        CHECK(as_text(out) == query(level) + query(access));
+    }
+    SUBCASE("what is no SET TRANSACTION is not repeated") {
+        lab.receive(result({}));
+        lab.send(query("SELECT 1"));
+        lab.receive(report("SET TRANSACTION READ ONLY; DROP TABLE t;"));
+        lab.conversation->slot_lost(Slot::a);
+        lab.conversation->slot_opened(Slot::a, false);
+        ByteBuffer out;
+        lab.conversation->synchronise_for_rerun(Slot::a, out);
+        CHECK(as_text(out).find("DROP") == std::string::npos);
+    }
+    SUBCASE("and it is used up by a read") {
+        ByteBuffer block;
+        append_session_state(block, SessionState::transaction_characteristics, "");
+        lab.receive(packet(1, "\x01") + column(2) + ok_packet(3, status::autocommit, reply::eof, block));
+        REQUIRE(lab.event == ScanEvent::unit_done);
+        lab.send(query("SELECT a FROM t"));
+        CHECK(lab.conversation->facts().destination == sql::Destination::replica);
+        lab.receive(result({}));
+        lab.scratch.clear();
+        CHECK(lab.synchronise(Slot::a) == "");
+    }
+}

@@ -93,6 +93,20 @@ TEST_CASE("mysql statements: a long execution gets the types told on a new conne
     CHECK(sent == long_execute(4, std::string_view("\x01\x08\x00", 3)).substr(0, 102));
 }
 
+TEST_CASE("mysql statements: executions in flight are not run again with the types of one behind them") {
+    Lab lab;
+    prepare_on(lab, "SELECT a FROM t WHERE a=?", 3, Slot::b);
+    lab.send(execute(1, true), Slot::b);
+    lab.receive(result({}), Slot::b);
+    lab.send(execute(1, false), Slot::b);
+    lab.send(execute(1, true), Slot::b);
+    CHECK(lab.conversation->rerunnable());
+    std::string as_text_value = execute(1, true);
+    as_text_value[as_text_value.find("\x01\x08") + 1] = '\xfd';  // MYSQL_TYPE_VAR_STRING
+    lab.send(as_text_value, Slot::b);
+    CHECK_FALSE(lab.conversation->rerunnable());
+}
+
 TEST_CASE("mysql statements: values whose types a connection can't be told are not sent to it") {
     Lab lab;
     prepare_on(lab, "INSERT INTO t VALUES (?)", 3);

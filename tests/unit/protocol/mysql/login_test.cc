@@ -71,7 +71,7 @@ dialect::Identity identity_of() {
     identity.database = "shop";
     identity.parameters = {{"collation", "33"},
                            {"capabilities", std::to_string(capability::found_rows | capability::progress |
-                                                           capability::query_attributes)},
+                                                           capability::optional_resultset_metadata)},
                            {"attr:program_name", "till"}};
     return identity;
 }
@@ -535,9 +535,9 @@ TEST_CASE("server login: an error to the tracking statement is tolerated and not
     CHECK(std::string(as_text(greeted.sent).substr(4)) == "\3" + std::string(tracking_statement_mariadb));
     CHECK(greeted.on(1, raw("\xff\xa9\x04#HY000Unknown system variable")) == Step::done);
     CHECK(parameter(greeted.login.parameters(), "tracking") == "off");
-    Greeted with_attributes(mysql_version);
-    REQUIRE(with_attributes.on(2, raw("\0\0\0\2\0\0\0")) == Step::need_bytes);
-    CHECK(std::string(as_text(with_attributes.sent).substr(4, 4)) == raw("\3\0\1S"));
+    Greeted mysql(mysql_version);
+    REQUIRE(mysql.on(2, raw("\0\0\0\2\0\0\0")) == Step::need_bytes);
+    CHECK(std::string(as_text(mysql.sent).substr(4)) == "\3" + std::string(tracking_statement_mysql));
 }
 
 namespace {
@@ -598,7 +598,8 @@ TEST_CASE("client login: the greeting") {
         CHECK(greeting->plugin == (mariadb ? plugin::native : plugin::caching_sha2));
         CHECK(((greeting->capabilities & capability::client_mysql) == 0) == mariadb);
         CHECK(((greeting->capabilities & capability::cache_metadata) != 0) == mariadb);
-        CHECK(((greeting->capabilities & capability::query_attributes) == 0) == mariadb);
+        CHECK(((greeting->capabilities & capability::optional_resultset_metadata) == 0) == mariadb);
+        CHECK((greeting->capabilities & capability::query_attributes) == 0);
         CHECK((greeting->capabilities & capability::compress) == 0);
         CHECK((greeting->capabilities & capability::bulk_unit_results) == 0);
         for (size_t cut = 0; cut < (*packet)->payload.size() - plugin::native.size() - 1; ++cut) {
@@ -659,6 +660,22 @@ TEST_CASE("client login: attributes of one process stay out of the identity") {
     CHECK(parameter(identity.parameters, "attr:_pid") == "absent");
     CHECK(parameter(identity.parameters, "attr:_client_name") == "PyMySQL");
     CHECK(parameter(identity.parameters, "attr:_os") == "L");
+}
+
+TEST_CASE("client login: accounts of one name are different identities") {
+    Setup setup = native();
+    Pair any(setup);
+    any.run(role_of(setup));
+    REQUIRE(any.proxy_step == Step::done);
+    dialect::StoredRole role = role_of(setup);
+    role.accounts[0].host = "10.0.0.1";
+    Pair local(setup);
+    local.run(role);
+    REQUIRE(local.proxy_step == Step::done);
+    CHECK_FALSE(any.proxy.identity() == local.proxy.identity());
+    Pair again(setup);
+    again.run(role);
+    CHECK(again.proxy.identity() == local.proxy.identity());
 }
 
 TEST_CASE("client login: errors of the engine carry the right number and sequence") {
