@@ -31,6 +31,7 @@ inline constexpr std::string_view default_tracked_variables =
 /// all sessions of a dialect: it is only valid between a cut() and the accept() or refuse_unit() that follows
 /// it at once; `answer` between a scan() and the next one.
 struct CutScratch {
+    const void* of = nullptr;  // whose request it is, until that is sent or answered
     uint8_t command = 0;
     sql::Classification query;  // of COM_QUERY
     dialect::UnitFacts facts;

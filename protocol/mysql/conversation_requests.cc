@@ -77,6 +77,7 @@ void CutScratch::clear() {
 
 Cut Conversation::cut(Bytes in, bool, ByteBuffer& out) {
     scratch_.clear();
+    scratch_.of = this;
     if (in.empty()) return {};
     if (stream_under_way()) return cut_stream(in, out);
     if (file_under_way_) return cut_file(in, out);
@@ -201,6 +202,7 @@ Cut Conversation::begin_or_wait() {
 }
 
 bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
+    scratch_.of = nullptr;
     if (units_.empty()) active_ = slot;
     begin_stream(false);
     append_closes(slot, prefix);

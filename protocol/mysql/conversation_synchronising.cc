@@ -20,16 +20,18 @@ constexpr std::string_view user_variables_query =
 
 bool Conversation::synchronise(Slot slot, ByteBuffer& out) {
     if (!units_.empty() || pins_.replication || synchronising(slot)) return false;
+    const bool has_request = scratch_.of == this;
+    const uint32_t statement_id = has_request ? scratch_.statement_id : 0;
     // In a transaction the connection has the session's settings, and what asks about the last statement must
     // not come behind another one. A statement that was prepared elsewhere is another matter.
-    if (transaction_ != Transaction::idle || scratch_.facts.same_connection) {
+    if (transaction_ != Transaction::idle || (has_request && scratch_.facts.same_connection)) {
         SlotState& state = slots_[index(slot)];
         state.sync_target = state.synced;
         state.sync_failed = false;
-        return ask_for_statement(slot, scratch_.statement_id, out);
+        return ask_for_statement(slot, statement_id, out);
     }
     ask_for_state(slot, out);
-    ask_for_statement(slot, scratch_.statement_id, out);
+    ask_for_statement(slot, statement_id, out);
     return sync_begun(slot);
 }
 

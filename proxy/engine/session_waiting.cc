@@ -76,7 +76,8 @@ dialect::FailureText Session::hold_failure() const {
 bool Session::is_rejecting() const {
     const config::Failover& failover = cluster_.settings().failover;
     const health::View& view = cluster_.view();
-    if (failover.no_primary != config::NoPrimary::reject || view.primary || !view.primary_lost_at) return false;
+    if (failover.no_primary != config::NoPrimary::reject || view.primary || !view.primary_lost_at)
+        return false;
     return now() - *view.primary_lost_at >= failover.wait && !busy() && !moving_ &&
            conversation_->transaction() == Transaction::idle;
 }

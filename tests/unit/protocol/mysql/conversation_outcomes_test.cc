@@ -212,6 +212,8 @@ TEST_CASE("mysql conversation: a server without a connection to spare does not l
     REQUIRE(lab.conversation->cut(as_bytes(request), false, out).kind == dialect::CutKind::begin);
     lab.conversation->refuse_unit(as_bytes(request), text, out);
     CHECK(std::string(as_text(out)) == err_packet(1, 1045, "no", "28000"));
+}
+
 TEST_CASE("mysql outcomes: behind DDL that failed nobody knows whether the transaction was committed") {
     Lab lab;
     lab.send(query("BEGIN"));
