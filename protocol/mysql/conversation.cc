@@ -117,9 +117,10 @@ bool Conversation::append_reset(ByteBuffer& out) {
     } else {
         PacketWriter(out, 0).u8(command::init_db).bare_text(identity_.database).finish();
     }
-    PacketWriter(out, 0)
-        .u8(command::query)
-        .bare_text(tracking_statement(around_.is_mariadb))
+    PacketWriter writer(out, 0);
+    writer.u8(command::query);
+    if (client_has(capability::query_attributes)) writer.lenenc(0).lenenc(1);
+    writer.bare_text(tracking_statement(around_.is_mariadb))
         .bare_text(", character_set_client=" + collation + ", character_set_results=" + collation +
                    ", collation_connection=" + collation)
         .finish();

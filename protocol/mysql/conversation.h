@@ -2,6 +2,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -217,7 +218,9 @@ private:
     void forget_statements();
     void append_closes(Slot slot, ByteBuffer& prefix);
     void append_request(Bytes request, const Unit& unit, Slot slot, ByteBuffer& out);
-    void append_execute(Bytes request, Prepared& prepared, Slot slot, ByteBuffer& out);
+    struct TypesPlace;
+    std::optional<TypesPlace> types_place(Bytes request, uint8_t command, const Prepared& prepared) const;
+    void append_execute(Bytes request, uint8_t command, Prepared& prepared, Slot slot, ByteBuffer& out);
 
     // conversation_responses.cc
     struct Packet;
@@ -275,6 +278,7 @@ private:
     bool file_dropped_ = false;
     bool ansi_quotes_ = false;
     bool no_backslash_escapes_ = false;
+    bool sql_mode_is_reported_ = false;  // the two are known from a server's word, not from its flags
     bool encoding_is_safe_ = true;
     bool wants_read_only_ = false;
     bool wants_multi_statements_ = false;

@@ -16,6 +16,9 @@ using sql::Destination;
 /// COM_STMT_EXECUTE's statement id for "the last one prepared" (MariaDB).
 constexpr uint32_t last_prepared_id = 0xffffffff;
 
+/// The flags of COM_STMT_EXECUTE that open a cursor; another one says that parameters are counted.
+constexpr uint8_t cursor_types = 0x07;
+
 bool names_statement(uint8_t command) {
     switch (command) {
         case command::stmt_execute:
@@ -274,7 +277,12 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
         case command::stmt_execute:
             if (payload.size() < execute_head_bytes)
                 return answer_here(out, 1835, "HY000", "Malformed communication packet");
-            scratch_.opens_cursor = std::to_integer<uint8_t>(payload[5]) != 0;
+            if (const auto& classes = prepared->statement->classes;
+                classes.statement_count == 1 && classes.statements[0].kill != sql::Statement::Kill::none) {
+                const sql::Statement& only = classes.statements[0];
+                return ask_kill(only.kill_id, only.kill == sql::Statement::Kill::connection);
+            }
+            scratch_.opens_cursor = (std::to_integer<uint8_t>(payload[5]) & cursor_types) != 0;
             if (scratch_.opens_cursor || prepared->has_long_data || prepared->has_cursor || is_partial) {
                 facts.destination = Destination::primary;
                 facts.rerunnable = false;

@@ -77,6 +77,24 @@ bool is_unsafe_character_set(std::string_view name) {
     return false;
 }
 
+/// Whether literals in the character set that a SET chooses for the client may hide quotes. MariaDB does not
+/// report a character_set_client that was set by its name: the statement itself has to tell.
+bool chooses_unsafe_character_set(const sql::Effect& effect) {
+    if (effect.kind == EffectKind::set_opaque) return true;
+    std::string text = effect.replay;
+    std::transform(text.begin(), text.end(), text.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
+    for (const std::string_view unsafe : {"big5", "sjis", "gbk", "cp932", "gb18030"}) {
+        if (text.find(unsafe) != std::string::npos) return true;
+    }
+    // A number, or whatever the server has by default. SET NAMES takes no number, and is reported.
+    const size_t equals = text.find('=');
+    if (equals == std::string::npos) return false;
+    const size_t value = std::min(text.find_first_not_of(" '\"`", equals + 1), text.size());
+    return value == text.size() || (text[value] >= '0' && text[value] <= '9') ||
+           text.compare(value, 7, "default") == 0;
+}
+
 bool names_variable(const sql::Statement& statement, std::string_view name) {
     return std::any_of(statement.effects.begin(), statement.effects.end(), [&](const sql::Effect& effect) {
         if (effect.kind != EffectKind::set) return false;
@@ -96,6 +114,9 @@ void Conversation::statement_done(Slot slot, Unit& unit) {
 
 void Conversation::apply_effect(Slot slot, const sql::Effect& effect) {
     SlotState& state = slots_[index(slot)];
+    const bool is_set = effect.kind == EffectKind::set || effect.kind == EffectKind::set_opaque;
+    if (is_set && (effect.key == "character_set_client" || effect.key == "names"))
+        encoding_is_safe_ = !chooses_unsafe_character_set(effect);
     switch (effect.kind) {
         case EffectKind::set:
             if (is_access_mode(effect.key))
@@ -206,6 +227,9 @@ void Conversation::take_session_state(Slot slot, Unit& unit, const OkPacket& ok)
             if (!entry->is_null) take_variable(slot, entry->name, entry->value, unit);
         } else if (entry->is(SessionState::gtids)) {
             reported_write_ = true;
+        } else if (entry->is(SessionState::transaction_characteristics)) {
+            // Used up: a statement that is a transaction by itself does so too.
+            if (entry->value.empty()) next_transaction_.clear();
         } else if (entry->is(SessionState::state_change)) {
             has_changed = true;
         }
@@ -221,6 +245,7 @@ void Conversation::take_variable(Slot slot, std::string_view name, std::string_v
     if (name == "last_gtid") reported_write_ = true;
     if (unit.trackers_lie) return;
     if (name == "sql_mode") {
+        sql_mode_is_reported_ = true;
         ansi_quotes_ = value.find("ANSI") != std::string_view::npos;
         no_backslash_escapes_ = value.find("NO_BACKSLASH_ESCAPES") != std::string_view::npos;
     } else if (name == "character_set_client") {
@@ -310,7 +335,7 @@ void Conversation::session_was_reset(Slot slot) {
     wishes_.reset();
     next_transaction_.clear();
     last_insert_id_ = 0;
-    ansi_quotes_ = no_backslash_escapes_ = false;
+    ansi_quotes_ = no_backslash_escapes_ = sql_mode_is_reported_ = false;
     wants_read_only_ = false;
     for (auto& state : slots_) {
         state.synced = 0;

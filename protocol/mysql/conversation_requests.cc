@@ -12,6 +12,33 @@ using dialect::CutKind;
 using sql::Control;
 using sql::Destination;
 
+/// The first byte of what a replica acknowledges events with.
+constexpr uint8_t semi_sync_acknowledgement = 0xef;
+
+/// Whether a text begins with the word SET, behind spaces and comments: those that servers run count as text.
+bool begins_with_set(std::string_view text) {
+    const auto skip_behind = [&text](std::string_view end) {
+        const size_t at = text.find(end);
+        text.remove_prefix(at == std::string_view::npos ? text.size() : at + end.size());
+    };
+    while (!text.empty()) {
+        if (text.starts_with("/*!") || text.starts_with("/*M!")) {
+            text.remove_prefix(text.find('!') + 1);
+            text.remove_prefix(std::min(text.find_first_not_of("0123456789"), text.size()));
+        } else if (text.starts_with("/*")) {
+            text.remove_prefix(2);
+            skip_behind("*/");
+        } else if (text[0] == '#' || text.starts_with("--")) {
+            skip_behind("\n");
+        } else if (std::string_view(" \t\n\v\f\r").find(text[0]) != std::string_view::npos) {
+            text.remove_prefix(1);
+        } else {
+            break;
+        }
+    }
+    return text.size() > 3 && (text[0] | 0x20) == 's' && (text[1] | 0x20) == 'e' && (text[2] | 0x20) == 't';
+}
+
 /// How the answer to a command is built.
 ReplyKind reply_kind(uint8_t command) {
     switch (command) {
@@ -75,6 +102,11 @@ Cut Conversation::cut(Bytes in, bool, ByteBuffer& out) {
     const Bytes payload = in.subspan(packet_header_bytes, there);
     if (payload.empty()) return answer_here(out, 1047, "08S01", "an empty packet is no command");
     scratch_.command = std::to_integer<uint8_t>(payload[0]);
+    if (scratch_.command == semi_sync_acknowledgement && pins_.replication && !units_.empty()) {
+        // What a replica says while events come to it: nobody answers it.
+        begin_stream(false);
+        return {CutKind::stream, scratch_.size};
+    }
     return cut_command(payload, whole, out);
 }
 
@@ -203,9 +235,7 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
         for (uint32_t i = 0; i < classes->statement_count; ++i)
             unit.is_call |= classes->statements[i].reason == sql::Reason::opaque;
         unit.keep_statements(*classes);
-        unit.trackers_lie = first.reason != sql::Reason::session_state && facts.text.size() >= 13 &&
-                            (facts.text[0] | 0x20) == 's' && (facts.text[1] | 0x20) == 'e' &&
-                            (facts.text[2] | 0x20) == 't';
+        unit.trackers_lie = first.reason != sql::Reason::session_state && begins_with_set(facts.text);
     }
     // Settings changed somewhere in a text that was not read can't be replayed.
     if (facts.too_long && classes && dialect::may_hide_settings(*classes)) pins_.settings = true;
@@ -236,8 +266,9 @@ bool Conversation::rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) {
             append(prefix, request);
         }
         if (i == 0) {
+            bool readable = true;
             scratch_.facts.text = unit.statement ? std::string_view(unit.statement->text())
-                                                 : as_text(request.subspan(packet_header_bytes + 1));
+                                                 : query_text(request.subspan(packet_header_bytes), readable);
         }
         requests = requests.subspan(request.size());
     }

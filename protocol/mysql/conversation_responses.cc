@@ -123,6 +123,9 @@ Conversation::Verdict Conversation::take_unit(Slot slot, PacketRole role, const 
         case PacketRole::column_count:
             // Columns that the client knows from the prepare are left out; the EOF behind them is not.
             if (unit.reply.in_rows()) unit.owes_eof = !client_has(capability::deprecate_eof);
+            // Another connection may leave out other definitions: what was told of them can't be taken back.
+            if (unit.command == command::stmt_execute && client_has(capability::cache_metadata))
+                unit.rows_delivered = true;
             [[fallthrough]];
         case PacketRole::column:
             if (!unit.deliver_head()) return Verdict::drop;
@@ -182,6 +185,11 @@ Conversation::Verdict Conversation::take_unit(Slot slot, PacketRole role, const 
             return Verdict::forward;
         }
         case PacketRole::local_infile:
+            // A server that asks for files of a client that offered none is after something else.
+            if (!client_has(capability::local_files) || unit.rerunnable) {
+                lying(scan, "a wish for a file that was not offered");
+                return Verdict::stop;
+            }
             unit.rows_delivered = true;
             unit.rerunnable = unit.resendable = false;
             file_under_way_ = true;
@@ -213,7 +221,8 @@ void Conversation::take_ok(Slot slot, Unit& unit, const OkPacket& ok) {
                                                        status::ps_out_params));
     transaction_ = (ok.status & status::in_transaction) != 0 ? Transaction::active : Transaction::idle;
     is_autocommit_ = (ok.status & status::autocommit) != 0;
-    no_backslash_escapes_ = (ok.status & status::no_backslash_escapes) != 0;
+    // A routine's own sql_mode stays in the flag when it has ended: what is reported counts, once it is.
+    if (!sql_mode_is_reported_) no_backslash_escapes_ = (ok.status & status::no_backslash_escapes) != 0;
     if (transaction_ == Transaction::active) next_transaction_.clear();
     SlotState& state = slots_[index(slot)];
     if (ok.insert_id != 0 && !state.is_replica) state.insert_id = last_insert_id_ = ok.insert_id;

@@ -71,7 +71,9 @@ void Conversation::append_ok_for_client(const Packet& packet, const OkPacket& ok
                                         ByteBuffer& made, dialect::Scan& scan, size_t at) {
     const bool ends_rows = role == PacketRole::end_of_rows;
     const bool tells_state = (ok.status & status::session_state_changed) != 0;
-    if (ends_rows && !client_has(capability::deprecate_eof)) {
+    const bool ends_command = (unit.command == command::set_option || unit.command == command::debug) &&
+                              packet.payload()[0] == std::byte{reply::eof};
+    if ((ends_rows || ends_command) && !client_has(capability::deprecate_eof)) {
         if (unit.owes_eof && (ok.status & status::cursor_exists) == 0)
             append_eof_for_client(unit, packet.sequence(), made);
         unit.owes_eof = false;

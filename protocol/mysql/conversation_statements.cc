@@ -3,6 +3,14 @@
 #include "protocol/mysql/conversation.h"
 
 namespace holdfast::mysql {
+namespace {
+
+constexpr uint8_t parameters_are_counted = 8;  // of the flags of COM_STMT_EXECUTE
+constexpr uint8_t bulk_tells_types = 128;      // of the flags of COM_STMT_BULK_EXECUTE
+// As many as a statement can have, with two bytes each; names are a luxury.
+constexpr size_t types_kept_bytes_max = 2 * 65'535;
+
+}  // namespace
 
 Prepared* Conversation::find_prepared(uint32_t id) {
     if (!prepared_) return nullptr;
@@ -51,38 +59,83 @@ void Conversation::append_request(Bytes request, const Unit& unit, Slot slot, By
         store_le32(out.data() + at + packet_header_bytes + 1, 0);
         return;
     }
-    if (unit.command == command::stmt_execute) return append_execute(request, *prepared, slot, out);
+    if (unit.command == command::stmt_execute || unit.command == command::stmt_bulk_execute)
+        return append_execute(request, unit.command, *prepared, slot, out);
     const size_t at = out.size();
     append(out, request);
     store_le32(out.data() + at + packet_header_bytes + 1, prepared->server_id[index(slot)]);
 }
 
-/// COM_STMT_EXECUTE tells the parameters' types only when they have changed: another connection has to be
-/// told all the same.
-/// spec    MySQL Internals, "COM_STMT_EXECUTE"
-void Conversation::append_execute(Bytes request, Prepared& prepared, Slot slot, ByteBuffer& out) {
+/// Where a request tells the types of its parameters, or would.
+struct Conversation::TypesPlace {
+    size_t flag_at;   // of the byte that says whether they are told
+    size_t begin;     // of the types, which stand behind it
+    uint8_t flag;     // the bit of it
+    size_t count;     // of parameters
+    bool have_names;  // behind each type
+};
+
+/// nullopt: no parameters, or they are counted otherwise than the statement has them (attributes among them).
+std::optional<Conversation::TypesPlace> Conversation::types_place(Bytes request, uint8_t command,
+                                                                  const Prepared& prepared) const {
+    TypesPlace place{0, 0, 1, prepared.parameters, false};
+    if (command == command::stmt_bulk_execute) {
+        // The id, and two bytes of flags.
+        place.flag_at = packet_header_bytes + statement_head_bytes;
+        place.begin = place.flag_at + 2;
+        place.flag = bulk_tells_types;
+    } else {
+        size_t at = packet_header_bytes + execute_head_bytes;
+        if (request.size() < at) return std::nullopt;
+        if (client_has(capability::query_attributes)) {
+            place.have_names = true;
+            if ((std::to_integer<uint8_t>(request[packet_header_bytes + 5]) & parameters_are_counted) != 0) {
+                PacketReader reader(request.subspan(at));
+                const size_t before = request.size() - at;
+                if (reader.lenenc() != prepared.parameters || reader.failed()) return std::nullopt;
+                at += before - reader.rest().size();
+            }
+        }
+        place.flag_at = at + (place.count + 7) / 8;
+        place.begin = place.flag_at + 1;
+    }
+    if (place.count == 0 || request.size() < place.begin) return std::nullopt;
+    return place;
+}
+
+/// Executions tell the parameters' types only when they have changed: another connection has to be told all
+/// the same.
+/// spec    MySQL Internals, "COM_STMT_EXECUTE"; MariaDB Knowledge Base, "COM_STMT_BULK_EXECUTE"
+void Conversation::append_execute(Bytes request, uint8_t command, Prepared& prepared, Slot slot,
+                                  ByteBuffer& out) {
     const size_t at = out.size();
     append(out, request);
     store_le32(out.data() + at + packet_header_bytes + 1, prepared.server_id[index(slot)]);
-    if (prepared.parameters == 0 || client_has(capability::query_attributes)) return;
-    const size_t flag_at = packet_header_bytes + execute_head_bytes + (size_t{prepared.parameters} + 7) / 8;
-    if (request.size() <= flag_at) return;
+    const auto place = types_place(request, command, prepared);
+    if (!place) return;
     bool& has_types = prepared.has_types[index(slot)];
-    const size_t types_bytes = size_t{prepared.parameters} * 2;
-    if (request[flag_at] == std::byte{1}) {
-        if (request.size() < flag_at + 1 + types_bytes) return;
-        prepared.types = as_text(request.subspan(flag_at + 1, types_bytes));
+    if ((std::to_integer<uint8_t>(request[place->flag_at]) & place->flag) != 0) {
+        PacketReader reader(request.subspan(place->begin));
+        const size_t before = request.size() - place->begin;
+        for (size_t i = 0; i < place->count && !reader.failed(); ++i) {
+            reader.u16();
+            if (place->have_names) reader.lenenc_text();
+        }
+        if (reader.failed()) return;
+        const size_t size = before - reader.rest().size();
+        prepared.types.clear();
+        if (size <= types_kept_bytes_max) prepared.types = as_text(request.subspan(place->begin, size));
         prepared.has_types = {};
         has_types = true;
         return;
     }
-    if (has_types || prepared.types.size() != types_bytes || stream_under_way()) return;
-    const size_t payload = request.size() - packet_header_bytes + types_bytes;
+    if (has_types || prepared.types.empty() || stream_under_way()) return;
+    const size_t payload = request.size() - packet_header_bytes + prepared.types.size();
     if (payload >= packet_payload_bytes_max) return;
-    out.resize(at + flag_at);
-    out.push_back(std::byte{1});
+    out.resize(at + place->begin);
+    out[at + place->flag_at] |= std::byte{place->flag};
     append(out, prepared.types);
-    append(out, request.subspan(flag_at + 1));
+    append(out, request.subspan(place->begin));
     store_packet_header(out.data() + at, static_cast<uint32_t>(payload), 0);
     has_types = true;
 }

@@ -50,7 +50,12 @@ bool Conversation::synchronise_for_rerun(Slot slot, ByteBuffer& out) {
 
 /// Appends a command of the proxy's own, and notes that its answer is to come.
 void Conversation::ask(SlotState& state, Sync sync, uint8_t command, std::string_view text, ByteBuffer& out) {
-    PacketWriter(out, 0).u8(command).bare_text(text).finish();
+    PacketWriter writer(out, 0);
+    writer.u8(command);
+    // The numbers of attributes, and of sets of them.
+    if (command == command::query && (state.capabilities & capability::query_attributes) != 0)
+        writer.lenenc(0).lenenc(1);
+    writer.bare_text(text).finish();
     sync.reply =
         Reply(command == command::stmt_prepare ? ReplyKind::prepare : ReplyKind::result, state.capabilities);
     state.syncs.push(std::move(sync));

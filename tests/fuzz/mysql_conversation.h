@@ -17,7 +17,8 @@ struct Talk {
         identity.user = "app";
         identity.database = (flags & 1) != 0 ? "shop" : "";
         Surroundings around;
-        around.client_capabilities = capability::protocol_41 | capability::transactions;
+        around.client_capabilities =
+            capability::protocol_41 | capability::transactions | capability::local_files;
         if ((flags & 2) != 0) around.client_capabilities |= capability::deprecate_eof;
         if ((flags & 4) != 0) around.client_capabilities |= capability::session_track;
         if ((flags & 8) != 0) around.client_capabilities |= capability::query_attributes;

@@ -225,7 +225,7 @@ TEST_CASE("mysql conversation: a request longer than a packet streams, and is re
 }
 
 TEST_CASE("mysql conversation: a file that the server asks for is relayed to its end") {
-    Lab lab;
+    Lab lab(modern_client | capability::local_files);
     lab.send(query("LOAD DATA LOCAL INFILE 'f' INTO TABLE t"));
     const std::string wish = packet(1,
                                     "\xfb"
