@@ -56,7 +56,10 @@ struct Client {
             case CutKind::terminate:
             case CutKind::malformed: is_over = true; return false;
             case CutKind::more:
+            case CutKind::wait:
             case CutKind::patience: return false;
+            case CutKind::kill:
+            case CutKind::log_in: require(false); return false;  // MySQL's alone
         }
         pending.erase(0, cut.size);
         return cut.size > 0;
