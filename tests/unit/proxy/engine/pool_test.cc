@@ -239,6 +239,20 @@ TEST_CASE("pool: a connection that ends when its time is up dies once") {
     CHECK(lab.metrics.open == 0);
 }
 
+TEST_CASE("pool: a connection whose statement was to be cancelled is for nobody else") {
+    // The request to cancel travels by itself: it may arrive when the connection runs another's statement.
+    Lab lab;
+    auto connection = lab.connect();
+    lab.cluster->send_cancel(*connection, nullptr);
+    lab.cluster->give_back(std::move(connection), as_bytes("reset"));
+    lab.world.end_turn();
+    CHECK(lab.world.links == 0);
+    CHECK(lab.metrics.open == 0);
+    CHECK(lab.cluster->take_idle(ServerId{1}, *lab.identity) == nullptr);
+    lab.world.pass(limits::server_login_timeout);  // the request's own end
+    lab.world.end_turn();
+}
+
 TEST_CASE("pool: connections that were to die at the end of a turn die with their cluster") {
     Lab lab;
     lab.give_back().on_ended(LinkEnd::reset, "gone");
