@@ -40,10 +40,9 @@ Status HttpServer::add(health::EventLoop& loop, const config::Endpoint& endpoint
         port_ = port;
     }
     for (loop::Descriptor& socket : *sockets) {
-        auto daemon = HttpDaemon::start(loop, std::move(socket),
-                                        [this](std::string_view method, std::string_view path) {
-                                            return answer(method, path, sources_);
-                                        });
+        auto daemon = HttpDaemon::start(
+            loop, std::move(socket),
+            [this](const Request& request, const Reply& reply) { answer(request, sources_, reply); });
         if (!daemon) {
             return Error{daemon.error().code, config::to_text(endpoint) + ": " + daemon.error().message};
         }
