@@ -264,7 +264,9 @@ std::optional<ServerId> Topology::choose_candidate(const View& next) const {
         const ServerView& server = *next.find(id_of(i));
         const bool is_usable = server.state == ServerState::up || server.state == ServerState::lagging ||
                                server.state == ServerState::suspect;
-        if (!members_[i].promotable || server.duty != Duty::serves || server.role != ServerRole::replica || !is_usable) continue;
+        if (!members_[i].promotable || server.duty != Duty::serves || server.role != ServerRole::replica ||
+            !is_usable)
+            continue;
         if (!best || reach(i) > reach(*best)) best = i;
         if (view_.candidate == server.id) current = i;
     }

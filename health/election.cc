@@ -58,8 +58,8 @@ void Topology::settle_identity() {
 
     if (system_identifier_ != 0) {
         const auto counted = static_cast<size_t>(std::count_if(members_.begin(), members_.end(), counts));
-        const bool is_another = groups.size() == 1 && groups[0].identifier != system_identifier_ &&
-                                groups[0].servers == counted;
+        const bool is_another =
+            groups.size() == 1 && groups[0].identifier != system_identifier_ && groups[0].servers == counted;
         if (!is_another) return;
         system_identifier_ = groups[0].identifier;
         holder_.reset();

@@ -127,7 +127,8 @@ bool Topology::is_surely_out_of_office(const Member& holder) const {
 /// primary, and this one an old one.
 bool Topology::is_left_behind(size_t index) const {
     for (size_t i = 0; i < members_.size(); ++i) {
-        if (i == index || !counts(members_[i]) || !is_candidate(members_[i]) || !members_[i].facts->mysql) continue;
+        if (i == index || !counts(members_[i]) || !is_candidate(members_[i]) || !members_[i].facts->mysql)
+            continue;
         for (const ReplicationSource& source : members_[i].facts->mysql->sources) {
             if (source.io != ReplicationThread::running) continue;
             const auto followed = resolve(source, i);

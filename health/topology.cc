@@ -117,9 +117,8 @@ Topology::Member* Topology::find(ServerId id) {
 }
 
 bool Topology::first_round_done() const {
-    return is_first_round_over_ || std::all_of(members_.begin(), members_.end(), [](const Member& m) {
-               return m.has_result || !counts(m);
-           });
+    return is_first_round_over_ || std::all_of(members_.begin(), members_.end(),
+                                               [](const Member& m) { return m.has_result || !counts(m); });
 }
 
 bool Topology::set_duty(ServerId server, Duty duty, TimePoint now) {

@@ -46,9 +46,9 @@ struct ServerView {
     std::optional<Duration> lag;        // nullopt: unknown
     std::optional<uint64_t> lag_bytes;  // nullopt: unknown
     uint32_t timeline = 0;              // 0: unknown
-    std::string follows;                // whom it replicates from: a server's name, else an address; empty: unknown
-    int server_version = 0;             // as in PostgreSQL's server_version_num; 0: unknown
-    std::string version_text;           // MySQL, MariaDB: VERSION(), for greetings; empty: unknown
+    std::string follows;       // whom it replicates from: a server's name, else an address; empty: unknown
+    int server_version = 0;    // as in PostgreSQL's server_version_num; 0: unknown
+    std::string version_text;  // MySQL, MariaDB: VERSION(), for greetings; empty: unknown
 
     /// May take reads now: a replica that is up, follows this cluster's primary and is within max_lag.
     bool readable = false;

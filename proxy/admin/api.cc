@@ -227,7 +227,8 @@ void answer_api(const Request& request, const Secret& token, Control& control, c
         if (request.path != route.path) continue;
         const bool is_fitting = route.is_change ? request.method == "POST" : is_read;
         if (!is_fitting) {
-            Page page = page_of(refusal(405, std::string("only ") + (route.is_change ? "POST" : "GET and HEAD")));
+            Page page =
+                page_of(refusal(405, std::string("only ") + (route.is_change ? "POST" : "GET and HEAD")));
             page.allow = route.is_change ? "POST" : "GET, HEAD";
             return reply(std::move(page));
         }

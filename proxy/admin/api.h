@@ -3,9 +3,9 @@
 #include <string>
 #include <string_view>
 
+#include "protocol/base/secret.h"
 #include "proxy/admin/control.h"
 #include "proxy/admin/request.h"
-#include "protocol/base/secret.h"
 
 namespace holdfast::admin {
 

@@ -41,10 +41,11 @@ public:
     virtual void diff(OnOutcome on_done) = 0;
     virtual void reload(const Actor& actor, OnOutcome on_done) = 0;
     /// `force`: also where that costs something, which the refusal names.
-    virtual void set_duty(const std::string& cluster, const std::string& server, health::Duty duty, bool force,
-                          const Actor& actor, OnOutcome on_done) = 0;
+    virtual void set_duty(const std::string& cluster, const std::string& server, health::Duty duty,
+                          bool force, const Actor& actor, OnOutcome on_done) = 0;
     /// `limit` 0: until resume().
-    virtual Outcome pause(const std::string& cluster, std::chrono::milliseconds limit, const Actor& actor) = 0;
+    virtual Outcome pause(const std::string& cluster, std::chrono::milliseconds limit,
+                          const Actor& actor) = 0;
     virtual Outcome resume(const std::string& cluster, const Actor& actor) = 0;
     virtual Outcome end_session(uint64_t session, const Actor& actor) = 0;
 };

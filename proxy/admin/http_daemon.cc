@@ -97,7 +97,8 @@ using ExchangeRef = std::shared_ptr<HttpDaemon::Exchange>;
 /// Called once with the head of a request, again for each piece of its body, and once more at its end.
 /// No exception may pass through the C code above.
 MHD_Result on_request(void* daemon, MHD_Connection* connection, const char* path, const char* method,
-                      const char* /*version*/, const char* body, size_t* body_bytes, void** seen) noexcept try {
+                      const char* /*version*/, const char* body, size_t* body_bytes, void** seen) noexcept
+    try {
     if (*seen == nullptr) *seen = new ExchangeRef(std::make_shared<HttpDaemon::Exchange>());
     const ExchangeRef& exchange = *static_cast<ExchangeRef*>(*seen);
     Request& request = exchange->request;
@@ -162,15 +163,15 @@ void on_connection(void* daemon, MHD_Connection* connection, void** context,
 Result<std::unique_ptr<HttpDaemon>> HttpDaemon::start(health::EventLoop& loop, loop::Descriptor socket,
                                                       Answer answer) {
     std::unique_ptr<HttpDaemon> self(new HttpDaemon(loop, std::move(answer)));
-    self->daemon_ =
-        MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, nullptr, nullptr, &on_request, self.get(),                      //
-                         MHD_OPTION_LISTEN_SOCKET, socket.get(),                                           //
-                         MHD_OPTION_CONNECTION_LIMIT, http_connections_max,                                //
-                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, http_connection_bytes_max,                    //
-                         MHD_OPTION_CONNECTION_TIMEOUT, static_cast<unsigned>(http_idle_timeout.count()),  //
-                         MHD_OPTION_NOTIFY_COMPLETED, &on_completed, nullptr,                              //
-                         MHD_OPTION_NOTIFY_CONNECTION, &on_connection, static_cast<void*>(self.get()),     //
-                         MHD_OPTION_END);
+    self->daemon_ = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, nullptr, nullptr, &on_request, self.get(),  //
+        MHD_OPTION_LISTEN_SOCKET, socket.get(),                                                  //
+        MHD_OPTION_CONNECTION_LIMIT, http_connections_max,                                       //
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, http_connection_bytes_max,                           //
+        MHD_OPTION_CONNECTION_TIMEOUT, static_cast<unsigned>(http_idle_timeout.count()),         //
+        MHD_OPTION_NOTIFY_COMPLETED, &on_completed, nullptr,                                     //
+        MHD_OPTION_NOTIFY_CONNECTION, &on_connection, static_cast<void*>(self.get()),            //
+        MHD_OPTION_END);
     if (self->daemon_ == nullptr) return Error{ErrorCode::internal, "libmicrohttpd does not start"};
     socket.release();  // MHD_stop_daemon closes it
     const MHD_DaemonInfo* info = MHD_get_daemon_info(self->daemon_, MHD_DAEMON_INFO_EPOLL_FD);

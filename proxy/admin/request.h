@@ -25,7 +25,7 @@ struct Page {
     unsigned status = 200;
     std::string_view content_type = "text/plain; charset=utf-8";
     std::string body;
-    std::string_view allow;  // the methods that are allowed, when the one used is not; empty: not told
+    std::string_view allow = {};  // the methods that are allowed, when the one used is not; empty: not told
 };
 
 /// Takes the answer to a request: once, at once or later, on the event loop.

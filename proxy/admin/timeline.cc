@@ -12,14 +12,22 @@ namespace {
 
 /// What belongs on it; clients can't cause any of these at will.
 constexpr std::array kept = {
-    std::string_view("server_state_changed"), std::string_view("primary_lost"),
-    std::string_view("primary_changed"),      std::string_view("primary_returned"),
-    std::string_view("split_brain"),          std::string_view("split_brain_over"),
-    std::string_view("writes_resumed"),       std::string_view("server_state_set"),
-    std::string_view("cluster_paused"),       std::string_view("cluster_resumed"),
-    std::string_view("cluster_removed"),      std::string_view("reload_applied"),
-    std::string_view("reload_rejected"),      std::string_view("session_killed"),
-    std::string_view("ready"),                std::string_view("stopping"),
+    std::string_view("server_state_changed"),
+    std::string_view("primary_lost"),
+    std::string_view("primary_changed"),
+    std::string_view("primary_returned"),
+    std::string_view("split_brain"),
+    std::string_view("split_brain_over"),
+    std::string_view("writes_resumed"),
+    std::string_view("server_state_set"),
+    std::string_view("cluster_paused"),
+    std::string_view("cluster_resumed"),
+    std::string_view("cluster_removed"),
+    std::string_view("reload_applied"),
+    std::string_view("reload_rejected"),
+    std::string_view("session_killed"),
+    std::string_view("ready"),
+    std::string_view("stopping"),
 };
 
 }  // namespace

@@ -34,8 +34,8 @@ Status write_file(const std::string& path, const std::string& text) {
     const std::string fresh = path + ".new";
     const int file = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
     if (file < 0) return file_error(fresh, "can't be written");
-    const bool is_written = ::write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-                            ::fsync(file) == 0;
+    const bool is_written =
+        ::write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(file) == 0;
     const Error failure = file_error(fresh, "can't be written");
     ::close(file);
     if (!is_written) {
@@ -61,8 +61,7 @@ struct Duties::Work {
     Status result{};
 };
 
-Duties::Duties(loop::Loop& loop, Log& log)
-    : loop_(loop), log_(log), self_(std::make_shared<Duties*>(this)) {}
+Duties::Duties(loop::Loop& loop, Log& log) : loop_(loop), log_(log), self_(std::make_shared<Duties*>(this)) {}
 
 Duties::~Duties() {
     *self_ = nullptr;
@@ -163,18 +162,18 @@ void Duties::save() {
     work->path = path_;
     work->text = to_text(records_);
     work->waiting = std::exchange(unsaved_, {});
-    loop_.offload([work] { work->result = write_file(work->path, work->text); },
-                  [work, self = self_] {
-                      if (*self == nullptr) return;
-                      Duties& duties = **self;
-                      duties.is_saving_ = false;
-                      if (!work->result) {
-                          duties.log_.error("state_file_unwritable",
-                                            {{"error", work->result.error().message}});
-                      }
-                      if (!duties.unsaved_.empty()) duties.save();
-                      for (const auto& on_saved : work->waiting) on_saved(work->result);
-                  });
+    loop_.offload(
+        [work] { work->result = write_file(work->path, work->text); },
+        [work, self = self_] {
+            if (*self == nullptr) return;
+            Duties& duties = **self;
+            duties.is_saving_ = false;
+            if (!work->result) {
+                duties.log_.error("state_file_unwritable", {{"error", work->result.error().message}});
+            }
+            if (!duties.unsaved_.empty()) duties.save();
+            for (const auto& on_saved : work->waiting) on_saved(work->result);
+        });
 }
 
 }  // namespace holdfast::app

@@ -4,7 +4,7 @@
 #include <unistd.h>
 #include <utility>
 
-#include "config/units.h"
+#include "config/compare.h"
 #include "proxy/app/report.h"
 #include "proxy/engine/session.h"
 
@@ -34,17 +34,32 @@ json to_json(const config::Diagnostic& diagnostic) {
             {"message", diagnostic.message}};
 }
 
+std::string_view word(config::Change::Kind kind) {
+    switch (kind) {
+        case config::Change::Kind::added: return "added";
+        case config::Change::Kind::removed: return "removed";
+        case config::Change::Kind::changed: return "changed";
+    }
+    return "unknown";
+}
+
+json to_json(const config::Change& change) {
+    return {{"kind", word(change.kind)},
+            {"path", change.path},
+            {"before", change.before},
+            {"after", change.after},
+            {"applied", change.reload == config::Reload::hot}};
+}
+
 }  // namespace
 
 Panel::Panel(Parts parts)
-    : parts_(std::move(parts)),
-      started_at_(parts_.loop.now()),
-      started_unix_s_(parts_.loop.unix_seconds()) {}
+    : parts_(std::move(parts)), started_at_(parts_.loop.now()), started_unix_s_(parts_.loop.unix_seconds()) {}
 
 const Service::ClusterRef* Panel::find(const std::vector<Service::ClusterRef>& all,
                                        const std::string& cluster) const {
-    const auto found =
-        std::find_if(all.begin(), all.end(), [&](const auto& each) { return each.settings->name == cluster; });
+    const auto found = std::find_if(all.begin(), all.end(),
+                                    [&](const auto& each) { return each.settings->name == cluster; });
     return found == all.end() ? nullptr : &*found;
 }
 
@@ -91,11 +106,24 @@ json Panel::events(uint64_t after) const {
 }
 
 json Panel::config() const {
-    return json::object();
+    json list = json::array();
+    if (const auto settings = parts_.settings()) {
+        for (const auto& each : config::flatten(*settings)) {
+            list.push_back({{"path", each.path}, {"value", each.value}});
+        }
+    }
+    return {{"settings", std::move(list)}};
 }
 
-Outcome Panel::outcome_of(const Reloader::Report& report) const {
+Outcome Panel::outcome_of(const Reloader::Report& report,
+                          const std::shared_ptr<const config::Settings>& before) {
     Outcome outcome;
+    outcome.body["changes"] = json::array();
+    if (report.settings && before) {
+        for (const auto& change : config::compare(*before, *report.settings)) {
+            outcome.body["changes"].push_back(to_json(change));
+        }
+    }
     outcome.body["diagnostics"] = json::array();
     for (const auto& each : report.diagnostics) outcome.body["diagnostics"].push_back(to_json(each));
     if (!report.result) {
@@ -108,14 +136,15 @@ Outcome Panel::outcome_of(const Reloader::Report& report) const {
 
 void Panel::diff(OnOutcome on_done) {
     parts_.reloader.examine([this, on_done = std::move(on_done)](const Reloader::Report& report) {
-        on_done(outcome_of(report));
+        on_done(outcome_of(report, parts_.settings()));
     });
 }
 
 void Panel::reload(const Actor& actor, OnOutcome on_done) {
     parts_.log.info("reload_requested", {{"by", actor.who}, {"reason", actor.reason}});
-    parts_.reloader.request([this, on_done = std::move(on_done)](const Reloader::Report& report) {
-        Outcome outcome = outcome_of(report);
+    const auto before = parts_.settings();
+    parts_.reloader.request([before, on_done = std::move(on_done)](const Reloader::Report& report) {
+        Outcome outcome = outcome_of(report, before);
         outcome.body["result"] = report.result ? "applied" : "rejected";
         on_done(std::move(outcome));
     });
@@ -126,15 +155,16 @@ std::optional<Outcome> Panel::objection(const engine::Cluster& cluster, const he
                                         health::Duty duty) const {
     const std::string& name = cluster.settings().name;
     if (duty != health::Duty::serves && cluster.view().primary == server.id) {
-        return refusal(409, "\"" + server.name + "\" is the primary of \"" + name + "\": its writes have nowhere to go",
-                       "promote another server first, or hold the clients with `holdfast pause " + name + "`");
+        return refusal(
+            409, "\"" + server.name + "\" is the primary of \"" + name + "\": its writes have nowhere to go",
+            "promote another server first, or hold the clients with `holdfast pause " + name + "`");
     }
     const bool would_take_over = duty == health::Duty::serves && server.duty == health::Duty::maintenance &&
                                  server.state == health::ServerState::quarantined && cluster.view().primary;
     if (would_take_over) {
         return refusal(409,
-                       "\"" + server.name + "\" is writable, and could be taken for the new primary of \"" + name +
-                           "\" (" + server.reason + ")",
+                       "\"" + server.name + "\" is writable, and could be taken for the new primary of \"" +
+                           name + "\" (" + server.reason + ")",
                        "make it follow the primary first; --force if it is to take over");
     }
     return std::nullopt;
@@ -180,10 +210,9 @@ Outcome Panel::pause(const std::string& cluster, std::chrono::milliseconds limit
     const auto all = parts_.service.clusters();
     const Service::ClusterRef* at = find(all, cluster);
     if (at == nullptr) return no_cluster(cluster);
-    parts_.log.info("cluster_paused", {{"cluster", cluster},
-                                       {"limit_ms", limit.count()},
-                                       {"by", actor.who},
-                                       {"reason", actor.reason}});
+    parts_.log.info(
+        "cluster_paused",
+        {{"cluster", cluster}, {"limit_ms", limit.count()}, {"by", actor.who}, {"reason", actor.reason}});
     at->cluster->pause(limit, [this, cluster] {
         parts_.log.warn("cluster_resumed", {{"cluster", cluster}, {"by", "the time limit of the pause"}});
     });
@@ -209,7 +238,8 @@ Outcome Panel::resume(const std::string& cluster, const Actor& actor) {
 Outcome Panel::end_session(uint64_t session, const Actor& actor) {
     if (!parts_.service.engine().end_session(SessionId{session},
                                              "terminating connection due to administrator command")) {
-        return refusal(404, "there is no session " + std::to_string(session), "`holdfast sessions` lists them");
+        return refusal(404, "there is no session " + std::to_string(session),
+                       "`holdfast sessions` lists them");
     }
     parts_.log.info("session_killed", {{"session", session}, {"by", actor.who}, {"reason", actor.reason}});
     Outcome outcome;

@@ -49,7 +49,8 @@ private:
                                     const std::string& cluster) const;
     std::optional<admin::Outcome> objection(const engine::Cluster& cluster, const health::ServerView& server,
                                             health::Duty duty) const;
-    admin::Outcome outcome_of(const Reloader::Report& report) const;
+    static admin::Outcome outcome_of(const Reloader::Report& report,
+                                     const std::shared_ptr<const config::Settings>& before);
 
     Parts parts_;
     TimePoint started_at_;

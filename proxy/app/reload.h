@@ -52,8 +52,8 @@ private:
     std::function<void()> on_rejected_;
     std::shared_ptr<const mysql::RsaKey> rsa_;
     std::shared_ptr<Reloader*> self_;  // emptied at the end: work that comes back later finds nobody
-    std::vector<OnReport> waiting_;  // for the reload under way …
-    std::vector<OnReport> next_;     // … and for the one after it
+    std::vector<OnReport> waiting_;    // for the reload under way …
+    std::vector<OnReport> next_;       // … and for the one after it
     bool is_under_way_ = false;
     bool again_ = false;
 };

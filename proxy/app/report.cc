@@ -5,7 +5,6 @@
 #include <optional>
 
 #include "config/address.h"
-#include "proxy/engine/session.h"
 
 namespace holdfast::app {
 
@@ -50,8 +49,8 @@ json position(const Position& position) {
 }
 
 json describe_server(const health::ServerView& server, const config::Server& settings,
-                     const engine::Cluster& cluster, uint32_t weight, uint32_t readers,
-                     const Duties& duties, TimePoint now) {
+                     const engine::Cluster& cluster, uint32_t weight, uint32_t readers, const Duties& duties,
+                     TimePoint now) {
     json out;
     out["name"] = server.name;
     out["address"] = config::to_text(settings.address);

@@ -6,6 +6,7 @@
 #include "protocol/base/clock.h"
 #include "proxy/app/duties.h"
 #include "proxy/engine/cluster.h"
+#include "proxy/engine/session.h"
 
 /// What operators are shown, as JSON; described by openapi.json. Times are seconds: ages, not times of day,
 /// unless the name says `unix`.

@@ -90,7 +90,8 @@ std::vector<uint32_t> Cluster::weights() const {
     return effective_weights(view_, settings().servers, settings().routing.slow_start, world_.now());
 }
 
-/// Servers that were taken off duty: nobody waits for their idle connections, and what runs there has a limit.
+/// Servers that were taken off duty: nobody waits for their idle connections, and what runs there has a
+/// limit.
 void Cluster::drain(const health::View& before) {
     for (const health::ServerView& server : view_.servers) {
         if (server.duty == health::Duty::serves) {

@@ -42,7 +42,7 @@ enum class CloseReason : uint8_t {
     tls_failed,
     cancel_request,  // the connection carried a cancel request only
     shutdown,
-    limit,  // a configured limit on an established session
+    limit,   // a configured limit on an established session
     killed,  // by an operator
     internal,
 };

@@ -119,7 +119,8 @@ std::vector<uint32_t> effective_weights(const health::View& view, const std::vec
             weights.push_back(full);
             continue;
         }
-        const double share = std::chrono::duration<double>(now - since) / std::chrono::duration<double>(slow_start);
+        const double share =
+            std::chrono::duration<double>(now - since) / std::chrono::duration<double>(slow_start);
         weights.push_back(std::max(1U, static_cast<uint32_t>(full * std::max(share, slow_start_share_min))));
     }
     return weights;

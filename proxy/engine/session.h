@@ -41,7 +41,7 @@ struct SessionInfo {
     std::string_view application_name;
     std::string_view peer;
     ClientState state = ClientState::login;
-    std::string_view waits_for;  // of a held one; empty: nothing
+    std::string_view waits_for;      // of a held one; empty: nothing
     std::optional<ServerId> server;  // where its requests in flight, or its transaction, are
     std::optional<ServerId> reads_from;
     std::string pinned_by;  // session state that can't move; empty: none

@@ -35,11 +35,11 @@ SessionInfo Session::info() const {
     if (phase_ == Phase::held) {
         info.held = now() - held_since_;
         const bool is_opening = (slots_[0] && !slots_[0]->ready()) || (slots_[1] && !slots_[1]->ready());
-        info.waits_for = cluster_.is_paused()         ? "the cluster is paused"
-                         : !cluster_.view().primary   ? "there is no primary"
-                         : is_opening                 ? "a server connection is being opened"
-                         : conversation_ && moving_   ? "its statement is to run on another server"
-                                                      : "no server connection is free";
+        info.waits_for = cluster_.is_paused()       ? "the cluster is paused"
+                         : !cluster_.view().primary ? "there is no primary"
+                         : is_opening               ? "a server connection is being opened"
+                         : conversation_ && moving_ ? "its statement is to run on another server"
+                                                    : "no server connection is free";
     }
     return info;
 }
