@@ -36,7 +36,7 @@ constexpr std::array rows{
     Key{"admin.listen", Type::text, "127.0.0.1:9600", "host:port",
         "Where HTTP is served: /healthz, /readyz, /metrics. Empty: nowhere."},
     Key{"admin.socket", Type::text, "", "absolute path",
-        "The same on a Unix socket, for the command line on this machine.", "0.1", Reload::restart},
+        "The same on a Unix socket, for the command line on this machine.", "0.1"},
     Key{"admin.token", Type::secret, "", "", "What a request over TCP that changes something must present."},
 
     Key{"defaults", Type::table, "", "",

@@ -119,6 +119,9 @@ std::string Topology::source_text(const Member& member) const {
     }
     if (facts.sender_host.empty()) return {};
     for (const Member& other : members_) {
+        // Over a Unix socket the primary is on the replica's own machine: its port tells it.
+        const bool is_local = facts.sender_host.starts_with('/') && !other.address.is_unix();
+        if (is_local && &other != &member && other.address.port == facts.sender_port) return other.name;
         if (other.address.is_unix()) {
             const bool is_its_folder = other.address.unix_path.starts_with(facts.sender_host + "/");
             if (is_its_folder && other.address.unix_path.ends_with("." + std::to_string(facts.sender_port)))

@@ -77,21 +77,20 @@ private:
     /// answer at the start can count on the others.
     Status apply(const Candidate& candidate, bool is_reload) {
         const config::Settings& next = *candidate.settings;
-        const bool is_same_address = settings_ && settings_->admin.listen == next.admin.listen &&
-                                     settings_->admin.socket == next.admin.socket;
-        std::unique_ptr<admin::HttpServer> http;
-        if (is_reload && !is_same_address) {
+        if (is_reload) {
+            if (Status opened = http_->open(next.admin); !opened) return opened;
+        }
+        if (Status applied = service_.apply(candidate); !applied) {
+            if (is_reload) http_->forget_opened();
+            return applied;
+        }
+        if (is_reload) {
+            http_->keep(next.admin);
+        } else {
             auto opened = open_admin(next.admin);
             if (!opened) return opened.error();
-            http = *std::move(opened);
+            http_ = *std::move(opened);
         }
-        if (Status applied = service_.apply(candidate); !applied) return applied;
-        if (!is_reload) {
-            auto opened = open_admin(next.admin);
-            if (!opened) return opened.error();
-            http = *std::move(opened);
-        }
-        if (http) http_ = std::move(http);
         settings_ = candidate.settings;
         program_log_.set_threshold(admin::to_level(next.proxy.log_level));
         program_log_.set_format(next.proxy.log_format);
