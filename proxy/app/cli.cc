@@ -8,6 +8,7 @@
 
 #include "proxy/app/check.h"
 #include "proxy/app/classify.h"
+#include "proxy/app/diff.h"
 #include "proxy/app/run.h"
 
 namespace holdfast::app {
@@ -33,6 +34,14 @@ int cli(int argc, const char* const* argv, std::istream& in, std::ostream& out, 
     add_config(*run_command, config_file);
     CLI::App* check_command = app.add_subcommand("check", "Say what is wrong with a configuration");
     add_config(*check_command, config_file);
+    DiffOptions diff_options;
+    CLI::App* diff_command =
+        app.add_subcommand("diff", "Say what a configuration changes: 0: nothing, 1: something, 2: error");
+    add_config(*diff_command, diff_options.config_file);
+    diff_command->add_option("--against", diff_options.against, "the file to compare with")
+        ->required()
+        ->type_name("FILE");
+    diff_command->add_flag("--json", diff_options.json, "JSON instead of a table");
 
     sql::Dialect dialect = sql::Dialect::postgres;
     const std::map<std::string, sql::Dialect> dialects{{"postgres", sql::Dialect::postgres},
@@ -52,6 +61,7 @@ int cli(int argc, const char* const* argv, std::istream& in, std::ostream& out, 
     }
     if (*run_command) return run(config_file);
     if (*check_command) return check(config_file, out, err);
+    if (*diff_command) return diff(diff_options, out, err);
     if (*classify_command) return classify_lines(dialect, in, out);
     if (*version_command) out << "holdfast " HOLDFAST_VERSION "\n";
     return 0;
