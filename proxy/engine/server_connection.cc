@@ -17,10 +17,23 @@ ServerConnection::ServerConnection(Cluster& cluster, ServerId server, IdentityRe
       server_(server) {}
 
 ServerConnection::~ServerConnection() {
-    if (counted_) cluster_.metrics().server_connection_closed(server_);
-    if (begun_) cluster_.connection_gone(*this);
+    if (begun_) {
+        cluster_.metrics().server_connection_left(server_, counted_as_);
+        cluster_.connection_gone(*this);
+    }
     if (state_ == State::idle) say_goodbye();
     if (link_) Link::close_gently(std::move(link_));
+}
+
+void ServerConnection::count_as(ServerConnectionState state) {
+    cluster_.metrics().server_connection_state(server_, counted_as_, state);
+    counted_as_ = state;
+}
+
+void ServerConnection::use_again() {
+    state_ = State::ready;
+    says_replica_.reset();  // it may be long ago
+    count_as(ServerConnectionState::busy);
 }
 
 void ServerConnection::say_goodbye() {
@@ -35,6 +48,7 @@ void ServerConnection::start(ServerConnectionUser& user) {
     since_ = cluster_.world().now();
     begun_ = true;
     cluster_.connection_begun(*this);
+    cluster_.metrics().server_connection_entered(server_, counted_as_);
     attempt_ =
         cluster_.world().connect(cluster_.server(server_).address, cluster_.settings(), *this,
                                  [this](Result<std::unique_ptr<Link>> link) { connected(std::move(link)); });
@@ -80,7 +94,10 @@ void ServerConnection::connected(Result<std::unique_ptr<Link>> link) {
 /// Sends what the handshake has to say (it is in the scratch buffer) and does what it asks for.
 void ServerConnection::step(Step step) {
     const ByteBuffer& out = cluster_.scratch();
-    if (!out.empty() && step != Step::failed) link_->write(out);
+    if (!out.empty() && step != Step::failed) {
+        cluster_.metrics().server_bytes(server_, 0, out.size());
+        link_->write(out);
+    }
     switch (step) {
         case Step::need_bytes: return;
         case Step::start_tls:
@@ -135,9 +152,8 @@ void ServerConnection::finish_login() {
     handshake_.reset();
     credential_.reset();
     state_ = State::ready;
-    counted_ = true;
     cluster_.metrics().server_connect(server_, ServerConnectResult::ok, cluster_.world().now() - since_);
-    cluster_.metrics().server_connection_opened(server_);
+    count_as(ServerConnectionState::busy);
     user_->on_server_ready(*this);
 }
 
@@ -159,6 +175,7 @@ size_t ServerConnection::on_bytes(Bytes bytes) {
                 out.clear();
                 const dialect::Progress progress = handshake_->on_bytes(bytes.subspan(used), out);
                 used += progress.consumed;
+                cluster_.metrics().server_bytes(server_, progress.consumed, 0);
                 const bool ends = progress.step == Step::done || progress.step == Step::failed;
                 step(progress.step);
                 if (ends) return used;  // the user may have destroyed this connection
@@ -168,7 +185,9 @@ size_t ServerConnection::on_bytes(Bytes bytes) {
         }
         case State::resetting: {
             size_t consumed = 0;
-            switch (reset_->on_bytes(bytes, consumed)) {
+            const auto outcome = reset_->on_bytes(bytes, consumed);
+            cluster_.metrics().server_bytes(server_, consumed, 0);
+            switch (outcome) {
                 case dialect::ResetTracker::State::waiting: return consumed;
                 case dialect::ResetTracker::State::clean:
                     reset_.reset();
@@ -200,12 +219,14 @@ void ServerConnection::reset(std::unique_ptr<dialect::ResetTracker> tracker, Byt
     user_ = nullptr;
     reset_ = std::move(tracker);
     state_ = State::resetting;
+    count_as(ServerConnectionState::idle);
     since_ = cluster_.world().now();
     attempt_ = cluster_.world().after(limits::server_reset_timeout, [this] {
         if (state_ != State::resetting) return;  // it ended in this very turn
         state_ = State::ended;
         cluster_.discard(*this);
     });
+    cluster_.metrics().server_bytes(server_, 0, request.size());
     link_->write(request);
 }
 

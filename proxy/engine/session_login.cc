@@ -41,6 +41,8 @@ dialect::ClientHandshakeOptions Session::handshake_options() const {
 void Session::log_in_again(Bytes request) {
     leave_servers();
     conversation_.reset();
+    count_pins();
+    waiting_since_ = {};
     identity_ = {};
     credential_.reset();
     lost_state_.clear();
