@@ -11,10 +11,11 @@ struct Reloader::Work {
     std::optional<Result<Candidate>> candidate;
 };
 
-Reloader::Reloader(loop::Loop& loop, Log& log, std::string config_file,
+Reloader::Reloader(loop::Loop& loop, Log& log, ServiceManager& manager, std::string config_file,
                    std::function<Status(const Candidate&)> apply, std::function<void()> on_rejected)
     : loop_(loop),
       log_(log),
+      manager_(manager),
       config_file_(std::move(config_file)),
       apply_(std::move(apply)),
       on_rejected_(std::move(on_rejected)),
@@ -29,6 +30,7 @@ void Reloader::request() {
         again_ = true;
         return;
     }
+    manager_.announce_reloading();
     log_.info("reloading", {{"config", config_file_}});
     auto work = std::make_shared<Work>();
     loop_.offload(
@@ -68,6 +70,7 @@ void Reloader::finish(const Work& work) {
                     {"advice", "the configuration in use stays; correct the file and reload again"}});
         on_rejected_();
     }
+    manager_.announce_reloaded(static_cast<bool>(result));
     is_under_way_ = false;
     if (std::exchange(again_, false)) request();
 }

@@ -6,18 +6,20 @@
 
 #include "config/load.h"
 #include "protocol/base/log.h"
+#include "proxy/app/notify.h"
 #include "proxy/app/service.h"
 #include "proxy/loop/loop.h"
 
 namespace holdfast::app {
 
 /// Reads the configuration again while the process runs. Files are read off the loop; one reload is under way
-/// at a time, and wishes that come meanwhile are one further reload. Must not outlive the loop and the log.
+/// at a time, and wishes that come meanwhile are one further reload. Must not outlive the loop, the log and
+/// the manager.
 class Reloader {
 public:
     /// `apply` takes a configuration into use, all of it or nothing. `on_rejected` follows when one could not
-    /// be.
-    Reloader(loop::Loop& loop, Log& log, std::string config_file,
+    /// be. `manager` hears when reading begins and ends.
+    Reloader(loop::Loop& loop, Log& log, ServiceManager& manager, std::string config_file,
              std::function<Status(const Candidate&)> apply, std::function<void()> on_rejected);
     ~Reloader();
     Reloader(const Reloader&) = delete;
@@ -33,6 +35,7 @@ private:
 
     loop::Loop& loop_;
     Log& log_;
+    ServiceManager& manager_;
     std::string config_file_;
     std::function<Status(const Candidate&)> apply_;
     std::function<void()> on_rejected_;

@@ -44,6 +44,8 @@ public:
     /// Every cluster of the first configuration has had its first round of probes, and no shutdown has begun.
     bool ready() const;
     std::string ready_detail() const;
+    /// For the service manager: who the primaries are, in one line.
+    std::string status_line() const;
     /// Stops accepting, lets clients finish; `on_empty` when none is left.
     void shut_down(std::function<void()> on_empty);
 
