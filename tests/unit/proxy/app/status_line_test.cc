@@ -31,7 +31,8 @@ TEST_CASE("status line: names each cluster's primary, and counts the servers tha
     shop.primary = ServerId{2};
     const health::View blog = two_servers(down, lagging);
     const std::vector<ClusterNow> clusters{{"shop", shop}, {"blog", blog}};
-    CHECK(status_line(clusters) == "shop: primary pg2, 1 of 2 servers up; blog: no primary, 0 of 2 servers up");
+    CHECK(status_line(clusters) ==
+          "shop: primary pg2, 1 of 2 servers up; blog: no primary, 0 of 2 servers up");
 }
 
 TEST_CASE("status line: servers that were taken out are not counted") {
