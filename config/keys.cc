@@ -21,12 +21,22 @@ constexpr std::array rows{
         "Client connections at once; more are refused with a clear error."},
     Key{"proxy.drain_timeout", Type::duration, "60s", "0s..24h",
         "How long work goes on at a shutdown, or on a server that is taken away, before it is cut off."},
+    Key{"proxy.state_file", Type::text, "", "absolute path",
+        "Where administrative states (drain, maintenance) are kept over a restart. Empty: "
+        "$STATE_DIRECTORY/state.json when the service manager gives one, else nowhere.",
+        "0.1", Reload::restart},
+
+    Key{"reload", Type::table, "", "",
+        "How a changed configuration is taken into use. SIGHUP always does it."},
+    Key{"reload.watch", Type::boolean, "false", "",
+        "Reload when this file changes, or a file that it names: certificates, keys, secrets. Files may be "
+        "written in place, renamed over, or swapped by a symbolic link as Kubernetes does."},
 
     Key{"admin", Type::table, "", "", "Status, metrics and the interface of the command line."},
     Key{"admin.listen", Type::text, "127.0.0.1:9600", "host:port",
         "Where HTTP is served: /healthz, /readyz, /metrics. Empty: nowhere."},
     Key{"admin.socket", Type::text, "", "absolute path",
-        "The same on a Unix socket, for the command line on this machine.", "0.1", Reload::restart},
+        "The same on a Unix socket, for the command line on this machine.", "0.1"},
     Key{"admin.token", Type::secret, "", "", "What a request over TCP that changes something must present."},
 
     Key{"defaults", Type::table, "", "",
@@ -37,7 +47,7 @@ constexpr std::array rows{
     Key{"cluster", Type::named_tables, "", "", "The clusters, each with a name of its own."},
     Key{"cluster.*", Type::table, "", "", "A primary and its replicas."},
     Key{"cluster.*.protocol", Type::choice, "", "postgres|mysql",
-        "What the servers speak; required. `mysql` is MariaDB's, too."},
+        "What the servers speak; required. `mysql` is MariaDB's, too.", "0.1", Reload::refused},
     Key{"cluster.*.listen", Type::texts, "", "host:port, [IPv6]:port or socket path",
         "Where clients connect: short for one listener with all defaults."},
     Key{"cluster.*.listener", Type::tables, "", "", "Listeners that say more than where."},
@@ -146,6 +156,9 @@ constexpr std::array rows{
     inherited("cluster.*.routing.primary_reads", Type::choice, "fallback", "never|fallback|always",
               "Whether reads may go to the primary: never, when no replica will do (fallback), or as to any "
               "replica."),
+    inherited("cluster.*.routing.slow_start", Type::duration, "10s", "0s..1h",
+              "After a replica has come up again its share of the reads grows to the full weight within this "
+              "time."),
     inherited("cluster.*.routing.rules", Type::tables, "", "",
               "Exceptions; the first whose conditions all hold decides."),
     inherited("cluster.*.routing.rules[].match", Type::table, "", "",
@@ -206,6 +219,11 @@ std::span<const Key> all_keys() {
 const Key* find_key(std::string_view table, std::string_view name) {
     const auto found = std::find_if(rows.begin(), rows.end(),
                                     [&](const Key& k) { return k.table() == table && k.name() == name; });
+    return found == rows.end() ? nullptr : &*found;
+}
+
+const Key* find_key(std::string_view path) {
+    const auto found = std::find_if(rows.begin(), rows.end(), [&](const Key& k) { return k.path == path; });
     return found == rows.end() ? nullptr : &*found;
 }
 

@@ -27,7 +27,12 @@ enum class Type {
     secret,  // a text, { file = … }, { env = … } or { credential = … }
 };
 
-enum class Reload { hot, restart };
+/// What a reload does with a changed value.
+enum class Reload {
+    hot,      // applied
+    restart,  // the value in use stays until the process is started anew
+    refused,  // the whole reload is rejected
+};
 enum class Inherit { no, yes };  // yes: may stand in [defaults] too
 
 struct Key {
@@ -50,6 +55,9 @@ std::span<const Key> all_keys();
 
 /// The row of a key in the table of this path; nullptr when there is none.
 const Key* find_key(std::string_view table, std::string_view name);
+
+/// The row of a key's full path, as in Key::path; nullptr when there is none.
+const Key* find_key(std::string_view path);
 
 /// The text of REFERENCE.md.
 std::string reference_markdown();

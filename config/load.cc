@@ -7,6 +7,7 @@
 #include "config/document.h"
 #include "config/parts.h"
 #include "config/section.h"
+#include "config/sources.h"
 #include "config/text.h"
 
 namespace holdfast::config {
@@ -27,6 +28,7 @@ Settings read_settings(Context& context, const Node& document) {
     Settings settings;
     settings.file = context.file();
     settings.proxy = read_proxy(root.table("proxy").with_fallbacks());
+    settings.reload = read_reload(root.table("reload").with_fallbacks());
     settings.admin = read_admin(root.table("admin").with_fallbacks());
 
     Cluster inherited;
@@ -56,7 +58,17 @@ Proxy read_proxy(const Section& section) {
     section.choice("log_format", proxy.log_format);
     section.integer("max_clients", proxy.max_clients);
     section.duration("drain_timeout", proxy.drain_timeout);
+    if (section.text("state_file", proxy.state_file) && !proxy.state_file.empty() &&
+        (!proxy.state_file.starts_with('/') || proxy.state_file.ends_with('/'))) {
+        section.error("state_file", "expected the absolute path of a file, found " + quote(proxy.state_file));
+    }
     return proxy;
+}
+
+Reloading read_reload(const Section& section) {
+    Reloading reload;
+    section.boolean("watch", reload.watch);
+    return reload;
 }
 
 Admin read_admin(const Section& section) {
@@ -100,7 +112,9 @@ Admin read_admin(const Section& section) {
 }
 
 Loaded load_text(std::string_view text, const std::string& file_name, Environment& environment) {
-    Context context{file_name, environment};
+    RecordingEnvironment recording{environment};
+    recording.note({file_name, digest_of(text)});
+    Context context{file_name, recording};
     Loaded loaded;
     const auto parsed = parse(text);
     if (const auto* wrong = std::get_if<SyntaxError>(&parsed)) {
@@ -110,6 +124,8 @@ Loaded load_text(std::string_view text, const std::string& file_name, Environmen
         if (!context.has_errors()) loaded.settings = std::move(settings);
     }
     loaded.diagnostics = context.take_diagnostics();
+    loaded.sources = recording.take_sources();
+    if (loaded.settings) loaded.settings->sources = loaded.sources;
     loaded.source = std::string(text);
     return loaded;
 }
@@ -119,6 +135,7 @@ Loaded load_file(const std::string& path) {
     const auto text = environment.read_file(path, file_bytes_max);
     if (text) return load_text(*text, path, environment);
     Loaded loaded;
+    loaded.sources = {{path, 0}};
     loaded.diagnostics.push_back(
         {Diagnostic::Severity::error, path, 0, 0, "can't read this file: " + text.error().message});
     return loaded;

@@ -15,6 +15,8 @@ namespace holdfast::config {
 struct Loaded {
     std::optional<Settings> settings;     // set when there is no error; warnings do not count
     std::vector<Diagnostic> diagnostics;  // in the order of the file; those about the whole file first
+    /// The file and those that it names, also when there are errors.
+    std::vector<SourceFile> sources;
     /// What was read, for format(). It may hold secrets: keep it no longer than the diagnostics are needed.
     std::string source;
 };

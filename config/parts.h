@@ -10,6 +10,7 @@
 namespace holdfast::config {
 
 Proxy read_proxy(const Section& section);
+Reloading read_reload(const Section& section);
 Admin read_admin(const Section& section);
 
 /// What a cluster has in common with [defaults]: from `section` over what `cluster` holds already.

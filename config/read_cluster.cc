@@ -72,9 +72,8 @@ void read_failover(const Section& section, Failover& failover) {
     section.choice("mode", failover.mode);
     section.duration("wait", failover.wait);
     section.choice("no_primary", failover.no_primary);
-    bool replay = false;
-    section.boolean("replay", replay);
-    if (replay) {
+    section.boolean("replay", failover.replay);
+    if (section.has("replay") && failover.replay) {
         section.warning("replay", "transaction replay is not available yet; open transactions get 40001");
     }
     if (!section.has("mode")) return;

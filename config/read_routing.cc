@@ -37,6 +37,7 @@ void read_routing(const Section& section, Routing& routing) {
     section.lag("max_lag", routing.max_lag_time, routing.max_lag_bytes);
     section.choice("balance", routing.balance);
     section.choice("primary_reads", routing.primary_reads);
+    section.duration("slow_start", routing.slow_start);
     if (!section.has("rules")) return;
     routing.rules.clear();
     for (const Section& rule : section.tables("rules")) {

@@ -33,6 +33,15 @@ bool is_written_bare(Type type) {
     return type == Type::integer || type == Type::boolean;
 }
 
+std::string_view reload_cell(Reload reload) {
+    switch (reload) {
+        case Reload::hot: return "applied";
+        case Reload::restart: return "needs a restart";
+        case Reload::refused: return "refused";
+    }
+    return "";
+}
+
 std::string fallback_cell(const Key& key) {
     if (key.fallback.empty()) return "";
     const std::string text{key.fallback};
@@ -86,7 +95,7 @@ std::string section(std::string_view table) {
         out += "| `" + std::string(key.name()) + "` | " + std::string(type_name(key.type)) + " | " +
                fallback_cell(key) + " | " + allowed_cell(key) + " | " + std::string(key.meaning) +
                (key.inherit == Inherit::yes ? " *Inherited.*" : "") + " | " + std::string(key.since) + " | " +
-               (key.reload == Reload::hot ? "applied" : "needs a restart") + " |\n";
+               std::string(reload_cell(key.reload)) + " |\n";
     }
     return out;
 }

@@ -122,6 +122,7 @@ struct Routing {
     uint64_t max_lag_bytes = 64ULL * 1024 * 1024;
     Balance balance = Balance::least_outstanding;
     PrimaryReads primary_reads = PrimaryReads::fallback;
+    milliseconds slow_start{10'000};  // from a replica's return to its full share of the reads
     std::vector<Rule> rules;
 };
 
@@ -131,6 +132,7 @@ struct Failover {
     FailoverMode mode = FailoverMode::follow;
     milliseconds wait{30'000};
     NoPrimary no_primary = NoPrimary::read_only;
+    bool replay = false;  // not available yet
 };
 
 struct Cluster {
@@ -166,6 +168,12 @@ struct Proxy {
     LogFormat log_format = LogFormat::logfmt;
     uint32_t max_clients = 10'000;
     milliseconds drain_timeout{60'000};
+    std::string state_file;  // empty: as the service manager says, or none
+};
+
+/// How a changed configuration is taken into use.
+struct Reloading {
+    bool watch = false;  // reload when the file changes, or one that it names
 };
 
 struct Admin {
@@ -174,9 +182,19 @@ struct Admin {
     Secret token;
 };
 
+/// A file as it was when the configuration was read.
+struct SourceFile {
+    std::string path;
+    uint64_t digest = 0;  // of the content (sources.h); 0: it could not be read
+    bool operator==(const SourceFile&) const = default;
+};
+
 struct Settings {
     std::string file;  // where it was read
+    /// That file and those it names (secrets, certificates, keys), in the order in which they were read.
+    std::vector<SourceFile> sources;
     Proxy proxy;
+    Reloading reload;
     Admin admin;
     std::vector<Cluster> clusters;
     std::vector<User> users;

@@ -82,4 +82,15 @@ std::string to_text(std::chrono::milliseconds duration) {
     return std::to_string(value) + "ms";
 }
 
+std::string size_text(uint64_t bytes) {
+    std::string shortest = std::to_string(bytes) + "B";
+    if (bytes == 0) return shortest;
+    for (const Unit& unit : size_units) {
+        if (bytes % unit.factor != 0) continue;
+        std::string text = std::to_string(bytes / unit.factor) + std::string(unit.name);
+        if (text.size() < shortest.size()) shortest = std::move(text);
+    }
+    return shortest;
+}
+
 }  // namespace holdfast::config

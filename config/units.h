@@ -24,4 +24,7 @@ Result<uint64_t> parse_number(std::string_view text);
 /// The shortest exact form: 90s, 2m, 1h, 1500ms.
 std::string to_text(std::chrono::milliseconds duration);
 
+/// The same for a number of bytes: 64MiB, 10kB, 1000001B.
+std::string size_text(uint64_t bytes);
+
 }  // namespace holdfast::config

@@ -104,7 +104,33 @@ std::string Topology::doubt_of(const Member& member) const {
 ServerRole Topology::role_of(const Member& member) const {
     if (!member.facts || !is_ours(member)) return ServerRole::unknown;
     if (member.facts->in_recovery) return ServerRole::replica;
+    if (!counts(member)) return ServerRole::unknown;
     return is_holder(member) && !is_on_old_timeline(member) ? ServerRole::primary : ServerRole::unknown;
+}
+
+/// Whom a replica gets its changes from.
+std::string Topology::source_text(const Member& member) const {
+    const Observation& facts = *member.facts;
+    if (facts.mysql) {
+        if (const auto source = source_of(index_of(member))) return members_[*source].name;
+        if (facts.mysql->sources.empty()) return {};
+        const ReplicationSource& first = facts.mysql->sources.front();
+        return first.host + ":" + std::to_string(first.port);
+    }
+    if (facts.sender_host.empty()) return {};
+    for (const Member& other : members_) {
+        // Over a Unix socket the primary is on the replica's own machine: its port tells it.
+        const bool is_local = facts.sender_host.starts_with('/') && !other.address.is_unix();
+        if (is_local && &other != &member && other.address.port == facts.sender_port) return other.name;
+        if (other.address.is_unix()) {
+            const bool is_its_folder = other.address.unix_path.starts_with(facts.sender_host + "/");
+            if (is_its_folder && other.address.unix_path.ends_with("." + std::to_string(facts.sender_port)))
+                return other.name;
+        } else if (other.address.host == facts.sender_host && other.address.port == facts.sender_port) {
+            return other.name;
+        }
+    }
+    return facts.sender_host + ":" + std::to_string(facts.sender_port);
 }
 
 ServerView Topology::describe_server(const Member& member) const {
@@ -112,12 +138,15 @@ ServerView Topology::describe_server(const Member& member) const {
     out.id = member.id;
     out.name = member.name;
     out.role = role_of(member);
+    out.duty = member.duty;
+    out.recovered_at = member.recovered_at;
     if (member.facts) {
         out.position = member.facts->position;
         out.position_sampled_at = member.facts->sent_at;
         out.timeline = member.facts->timeline;
         out.server_version = member.facts->server_version;
         out.version_text = member.facts->version_text;
+        if (member.facts->in_recovery) out.follows = source_text(member);
     }
     if (out.role == ServerRole::replica) {
         out.lag = member.lag;
@@ -144,6 +173,7 @@ ServerView Topology::describe_server(const Member& member) const {
     } else {
         describe_writable(member, out);
     }
+    if (out.duty != Duty::serves) out.readable = false;
     return out;
 }
 
@@ -156,7 +186,9 @@ void Topology::describe_writable(const Member& member, ServerView& out) const {
     }
     const std::string writable = is_mysql() ? "writable" : "writable " + on_timeline(member.facts->timeline);
     out.state = ServerState::quarantined;
-    if (!first_round_done()) {
+    if (!counts(member)) {
+        out.reason = writable + ", but in maintenance: make it ready, and it may be the primary";
+    } else if (!first_round_done()) {
         out.state = ServerState::starting;
         out.reason = awaiting_others;
     } else if (is_mysql()) {
@@ -235,7 +267,9 @@ std::optional<ServerId> Topology::choose_candidate(const View& next) const {
         const ServerView& server = *next.find(id_of(i));
         const bool is_usable = server.state == ServerState::up || server.state == ServerState::lagging ||
                                server.state == ServerState::suspect;
-        if (!members_[i].promotable || server.role != ServerRole::replica || !is_usable) continue;
+        if (!members_[i].promotable || server.duty != Duty::serves || server.role != ServerRole::replica ||
+            !is_usable)
+            continue;
         if (!best || reach(i) > reach(*best)) best = i;
         if (view_.candidate == server.id) current = i;
     }

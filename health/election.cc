@@ -13,7 +13,8 @@ bool Topology::is_ours(const Member& member) const {
 
 /// Whether the newest thing known of a server is that it is out of recovery, and nothing speaks against it.
 bool Topology::says_writable(const Member& member) const {
-    if (!member.facts || member.facts->in_recovery || member.must_prove || member.stale) return false;
+    if (!counts(member) || !member.facts || member.facts->in_recovery) return false;
+    if (member.must_prove || member.stale) return false;
     return member.life != Life::unseen && member.life != Life::down && is_ours(member);
 }
 
@@ -44,7 +45,8 @@ void Topology::settle_identity() {
     };
     std::vector<Group> groups;
     for (const Member& member : members_) {
-        if (!member.facts || member.facts->system_identifier == 0 || member.must_prove) continue;
+        if (!counts(member) || !member.facts) continue;
+        if (member.facts->system_identifier == 0 || member.must_prove) continue;
         const uint64_t identifier = member.facts->system_identifier;
         auto group = std::find_if(groups.begin(), groups.end(),
                                   [&](const Group& g) { return g.identifier == identifier; });
@@ -55,8 +57,9 @@ void Topology::settle_identity() {
     if (groups.empty()) return;
 
     if (system_identifier_ != 0) {
-        const bool is_another = groups.size() == 1 && groups[0].identifier != system_identifier_ &&
-                                groups[0].servers == members_.size();
+        const auto counted = static_cast<size_t>(std::count_if(members_.begin(), members_.end(), counts));
+        const bool is_another =
+            groups.size() == 1 && groups[0].identifier != system_identifier_ && groups[0].servers == counted;
         if (!is_another) return;
         system_identifier_ = groups[0].identifier;
         holder_.reset();
@@ -94,7 +97,7 @@ void Topology::choose_first_holder() {
     bool is_tie = false;
     uint32_t newest_timeline = 0;
     for (Member& member : members_) {
-        if (!member.facts || !is_ours(member)) continue;
+        if (!counts(member) || !member.facts || !is_ours(member)) continue;
         newest_timeline = std::max(newest_timeline, member.facts->timeline);
         if (!says_writable(member)) continue;
         // Timelines of different clusters say nothing of each other; which one is ours is not settled.

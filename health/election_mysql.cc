@@ -127,7 +127,8 @@ bool Topology::is_surely_out_of_office(const Member& holder) const {
 /// primary, and this one an old one.
 bool Topology::is_left_behind(size_t index) const {
     for (size_t i = 0; i < members_.size(); ++i) {
-        if (i == index || !is_candidate(members_[i]) || !members_[i].facts->mysql) continue;
+        if (i == index || !counts(members_[i]) || !is_candidate(members_[i]) || !members_[i].facts->mysql)
+            continue;
         for (const ReplicationSource& source : members_[i].facts->mysql->sources) {
             if (source.io != ReplicationThread::running) continue;
             const auto followed = resolve(source, i);
@@ -152,7 +153,7 @@ void Topology::choose_first_mysql_holder() {
     Member* sharer = nullptr;
     for (size_t i = 0; i < members_.size(); ++i) {
         Member& member = members_[i];
-        if (!is_candidate(member)) continue;
+        if (!counts(member) || !is_candidate(member)) continue;
         const Stand stand = stand_of(i);
         if (stand == Stand::claims) {
             if (claimant != nullptr) return;
@@ -178,7 +179,7 @@ void Topology::challenge_mysql_holder() {
     Member* sharer = nullptr;
     for (size_t i = 0; i < members_.size(); ++i) {
         Member& member = members_[i];
-        if (&member == &holder || !is_candidate(member)) continue;
+        if (&member == &holder || !counts(member) || !is_candidate(member)) continue;
         const Stand stand = stand_of(i);
         if (stand == Stand::claims && !member.fenced) {
             const bool is_disproved = member.claims_since && serves_as_primary(holder) &&

@@ -106,6 +106,11 @@ void Monitor::stop(Target& target) {
     target.next.reset();
 }
 
+void Monitor::set_duty(ServerId server, Duty duty) {
+    const bool changed = topology_.set_duty(server, duty, loop_.now());
+    publish(changed);
+}
+
 void Monitor::hint(ServerId server, Hint what) {
     if (topology_.view().find(server) == nullptr) return;
     const bool changed = topology_.hint(server, what, loop_.now());
@@ -239,7 +244,8 @@ void Monitor::log_changes(const View& before, const View& after) {
         const ServerView* const known = before.find(is.id);
         const ServerView was = known != nullptr && known->name == is.name ? *known : ServerView{};
         if (was.state == is.state && was.role == is.role) continue;
-        const LogLevel level = needs_attention(is.state) ? LogLevel::warn : LogLevel::info;
+        const bool is_expected = is.duty != Duty::serves;  // an operator works at it
+        const LogLevel level = needs_attention(is.state) && !is_expected ? LogLevel::warn : LogLevel::info;
         if (!log_.enabled(level)) continue;
         log_.write(level, "server_state_changed",
                    {{"cluster", cluster_name_},

@@ -35,6 +35,8 @@ public:
     /// (config/places.h). `prober` replaces the present one where its account or TLS have changed; null: they
     /// have not.
     void reconfigure(const config::Cluster& cluster, std::unique_ptr<Prober> prober);
+    /// What an operator says of a server; unknown ids are ignored.
+    void set_duty(ServerId server, Duty duty);
     /// What the data path saw of a server. Probes all servers now; unknown ids are ignored.
     void hint(ServerId server, Hint what);
 

@@ -95,6 +95,7 @@ void Topology::place_members(const config::Cluster& cluster) {
         const config::Server& server = places_[i];
         if (server.is_removed) continue;
         Member member;
+        member.was_out = is_first_round_over_;
         const ServerId id{i + 1};
         for (Member& old : before) {
             const bool is_same = old.id == id && old.name == server.name && old.address == server.address;
@@ -116,13 +117,22 @@ Topology::Member* Topology::find(ServerId id) {
 }
 
 bool Topology::first_round_done() const {
-    return is_first_round_over_ ||
-           std::all_of(members_.begin(), members_.end(), [](const Member& m) { return m.has_result; });
+    return is_first_round_over_ || std::all_of(members_.begin(), members_.end(),
+                                               [](const Member& m) { return m.has_result || !counts(m); });
+}
+
+bool Topology::set_duty(ServerId server, Duty duty, TimePoint now) {
+    Member* const member = find(server);
+    if (member == nullptr || member->duty == duty) return false;
+    member->duty = duty;
+    settle();
+    return update(now);
 }
 
 bool Topology::in_doubt() const {
     if (!view_.primary) return true;
     for (const Member& member : members_) {
+        if (!counts(member)) continue;
         if (member.unreadable) continue;  // asking a server that refuses the account more often helps nobody
         const ServerView& server = *view_.find(member.id);
         if (server.state == ServerState::suspect || server.state == ServerState::starting) return true;
@@ -329,6 +339,13 @@ void Topology::measure(Member& member) {
 
 /// Makes the view that follows from everything known. Returns whether it differs from the last one.
 bool Topology::update(TimePoint now) {
+    for (Member& member : members_) {
+        if (member.life == Life::down || member.duty != Duty::serves) {
+            member.was_out = true;
+        } else if (member.life == Life::up && std::exchange(member.was_out, false)) {
+            member.recovered_at = now;
+        }
+    }
     View next = describe(now);
     if (next == view_) return false;
     view_ = std::move(next);

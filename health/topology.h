@@ -36,6 +36,9 @@ public:
     /// (config/places.h). What is known of the servers that stay is kept. Returns whether the view changed.
     bool reconfigure(const config::Cluster& cluster, TimePoint now);
 
+    /// Takes in what an operator says of a server. Returns whether the view changed.
+    bool set_duty(ServerId server, Duty duty, TimePoint now);
+
     /// Takes in the result of a probe. One that was sent before the last one taken in of the same server is
     /// dropped. Returns whether the view changed (positions and sampling times count).
     bool observe(const Observation& observation, TimePoint now);
@@ -71,6 +74,9 @@ private:
         std::string name;
         config::Endpoint address;
         bool promotable = true;
+        Duty duty = Duty::serves;
+        bool was_out = false;      // down or off duty since it last served
+        TimePoint recovered_at{};  // when that ended
         Life life = Life::unseen;
         bool has_result = false;
         int good_in_a_row = 0;
@@ -128,6 +134,7 @@ private:
     void challenge_holder();
     void accept(Member& member);
     size_t count_writable() const;
+    static bool counts(const Member& member) { return member.duty != Duty::maintenance; }
 
     // The same for MySQL: election_mysql.cc.
     bool is_mysql() const { return protocol_ == config::Protocol::mysql; }
@@ -153,6 +160,7 @@ private:
     void describe_replica(const Member& member, ServerView& out) const;
     ServerRole role_of(const Member& member) const;
     std::string doubt_of(const Member& member) const;
+    std::string source_text(const Member& member) const;
     std::optional<ServerId> choose_candidate(const View& next) const;
     std::string describe_claim(const Member& member) const;
     std::string mysql_trouble(const Member& member) const;

@@ -23,10 +23,12 @@ enum class ServerState {
     quarantined,  // writable, or on an old timeline, and not the primary: nothing goes there
 };
 enum class ServerRole { unknown, primary, replica };
-/// Whether a server is given work, whatever its state.
+/// Whether a server is given work, whatever its state: what operators say of it.
 enum class Duty {
-    serves,
-    removed,  // not configured any more: what runs there may end, and nothing new begins
+    serves,       // "ready" in the operators' words
+    draining,     // what runs there may end, and nothing new begins; a drained server that is promoted serves
+    maintenance,  // the same, and nothing that it says counts: it can't become the primary
+    removed,      // not configured any more: what runs there may end, and nothing new begins
 };
 
 /// What is known of one server. Values only; part of a View.
@@ -44,12 +46,15 @@ struct ServerView {
     std::optional<Duration> lag;        // nullopt: unknown
     std::optional<uint64_t> lag_bytes;  // nullopt: unknown
     uint32_t timeline = 0;              // 0: unknown
-    int server_version = 0;             // as in PostgreSQL's server_version_num; 0: unknown
-    std::string version_text;           // MySQL, MariaDB: VERSION(), for greetings; empty: unknown
+    std::string follows;       // whom it replicates from: a server's name, else an address; empty: unknown
+    int server_version = 0;    // as in PostgreSQL's server_version_num; 0: unknown
+    std::string version_text;  // MySQL, MariaDB: VERSION(), for greetings; empty: unknown
 
     /// May take reads now: a replica that is up, follows this cluster's primary and is within max_lag.
     bool readable = false;
     Duty duty = Duty::serves;
+    /// When it last began to serve again, after it was down or taken off duty; zero: it never was.
+    TimePoint recovered_at{};
 
     bool operator==(const ServerView&) const = default;
 };
@@ -90,6 +95,7 @@ enum class Hint {
 /// The words used in logs and metrics.
 std::string_view to_string(ServerState state);
 std::string_view to_string(ServerRole role);
+std::string_view to_string(Duty duty);
 std::string_view to_string(Hint hint);
 
 }  // namespace holdfast::health

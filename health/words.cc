@@ -44,6 +44,16 @@ std::string_view to_string(ServerRole role) {
     return "unknown";
 }
 
+std::string_view to_string(Duty duty) {
+    switch (duty) {
+        case Duty::serves: return "ready";
+        case Duty::draining: return "drain";
+        case Duty::maintenance: return "maintenance";
+        case Duty::removed: return "removed";
+    }
+    return "unknown";
+}
+
 std::string_view to_string(Hint hint) {
     switch (hint) {
         case Hint::connection_lost: return "connection_lost";

@@ -10,7 +10,8 @@ proxy_make() {
         cat <<END
 # Made by deploy/quickstart.
 [admin]
-listen = "127.0.0.1:$(recall admin.port)"        # /healthz and /metrics
+listen = "127.0.0.1:$(recall admin.port)"        # the status page, /metrics, the API
+socket = "$folder/admin.sock"                       # what the command line uses
 
 END
         proxy_cluster shop postgres "$(recall proxy.port)" "${PG_NAMES[@]}"

@@ -29,18 +29,36 @@ public:
     HttpServer(const HttpServer&) = delete;
     HttpServer& operator=(const HttpServer&) = delete;
 
+    /// The first step to other addresses: opens those that are not open yet, which changes nothing else.
+    /// errors  as start(); then nothing stays open
+    Status open(const config::Admin& admin);
+    /// The second: those that were opened stay, and those that are not wanted any more are closed, once the
+    /// answers under way there had a moment to leave.
+    void keep(const config::Admin& admin);
+    /// Instead of keep(): closes what open() has opened.
+    void forget_opened();
+
     /// The TCP port it listens on (configured, or chosen by the system for port 0); 0: not on TCP.
-    uint16_t port() const { return port_; }
+    uint16_t port() const;
 
 private:
-    HttpServer(Log& log, AdminSources sources);
-    Status add(health::EventLoop& loop, const config::Endpoint& endpoint);
+    /// One address that it listens on.
+    struct Gate {
+        config::Endpoint endpoint;
+        uint16_t port = 0;
+        std::vector<std::unique_ptr<HttpDaemon>> daemons;
+    };
+    HttpServer(health::EventLoop& loop, Log& log, AdminSources sources);
+    Result<Gate> open_gate(const config::Endpoint& endpoint);
+    static void close(Gate& gate);
 
+    health::EventLoop& loop_;
     Log& log_;
     AdminSources sources_;
-    std::vector<std::string> socket_paths_;  // removed at the end
-    uint16_t port_ = 0;
-    std::vector<std::unique_ptr<HttpDaemon>> daemons_;
+    std::vector<Gate> gates_;
+    std::vector<Gate> opened_;   // by open(), and not kept yet
+    std::vector<Gate> leaving_;  // until leave_timer_
+    std::unique_ptr<health::Watch> leave_timer_;
 };
 
 }  // namespace holdfast::admin

@@ -1,8 +1,13 @@
 #include "proxy/admin/http_daemon.h"
 
 #include <algorithm>
+#include <arpa/inet.h>
+#include <cstring>
+#include <netinet/in.h>
 #include <optional>
+#include <string>
 #include <sys/socket.h>
+#include <utility>
 
 #include <microhttpd.h>
 
@@ -34,31 +39,104 @@ MHD_Result send(MHD_Connection* connection, const Page& page) {
     MHD_add_response_header(response.get(), "X-Content-Type-Options", "nosniff");
     // No connection outlives its answer, so that a lifetime can be put on connections.
     MHD_add_response_header(response.get(), MHD_HTTP_HEADER_CONNECTION, "close");
-    if (page.allows_reading_only) MHD_add_response_header(response.get(), MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    if (!page.allow.empty()) {
+        MHD_add_response_header(response.get(), MHD_HTTP_HEADER_ALLOW, std::string(page.allow).c_str());
+    }
+    if (page.content_type.starts_with("text/html")) {
+        // The page brings everything with it and talks to its own origin only.
+        MHD_add_response_header(response.get(), "Content-Security-Policy",
+                                "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+                                "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+                                "frame-ancestors 'none'");
+    }
     return MHD_queue_response(connection, page.status, response.get());
 }
 
-bool is_read(std::string_view method) {
-    return method == MHD_HTTP_METHOD_GET || method == MHD_HTTP_METHOD_HEAD;
+std::string header_of(MHD_Connection* connection, const char* name) {
+    const char* value = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+    return value == nullptr ? std::string() : std::string(value);
 }
+
+MHD_Result take_argument(void* request, MHD_ValueKind, const char* name, const char* value) noexcept try {
+    static_cast<Request*>(request)->query[name] = value == nullptr ? "" : value;
+    return MHD_YES;
+} catch (...) {
+    return MHD_NO;
+}
+
+std::string peer_of(MHD_Connection* connection, bool& is_local) {
+    const MHD_ConnectionInfo* address =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    is_local = false;
+    if (address == nullptr || address->client_addr == nullptr) return "unknown";
+    if (address->client_addr->sa_family == AF_UNIX) {
+        is_local = true;
+        const MHD_ConnectionInfo* info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        ucred who{};
+        socklen_t size = sizeof who;
+        if (info == nullptr || ::getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0)
+            return "unix socket";
+        return "unix socket, user " + std::to_string(who.uid);
+    }
+    char host[INET6_ADDRSTRLEN] = "";
+    if (address->client_addr->sa_family == AF_INET) {
+        sockaddr_in in{};
+        std::memcpy(&in, address->client_addr, sizeof in);
+        ::inet_ntop(AF_INET, &in.sin_addr, host, sizeof host);
+    } else {
+        sockaddr_in6 in{};
+        std::memcpy(&in, address->client_addr, sizeof in);
+        ::inet_ntop(AF_INET6, &in.sin6_addr, host, sizeof host);
+    }
+    return host;
+}
+
+using ExchangeRef = std::shared_ptr<HttpDaemon::Exchange>;
 
 /// Called once with the head of a request, again for each piece of its body, and once more at its end.
 /// No exception may pass through the C code above.
 MHD_Result on_request(void* daemon, MHD_Connection* connection, const char* path, const char* method,
-                      const char* /*version*/, const char* /*body*/, size_t* body_bytes, void** seen) noexcept
+                      const char* /*version*/, const char* body, size_t* body_bytes, void** seen) noexcept
     try {
-    static char head_was_seen;
-    const bool is_head = *seen == nullptr;
-    *seen = &head_was_seen;
-    // A method that will be refused is refused before its body comes.
-    if (is_head && is_read(method)) return MHD_YES;
+    if (*seen == nullptr) *seen = new ExchangeRef(std::make_shared<HttpDaemon::Exchange>());
+    const ExchangeRef& exchange = *static_cast<ExchangeRef*>(*seen);
+    Request& request = exchange->request;
+    if (!exchange->is_head_taken) {
+        exchange->is_head_taken = true;
+        request.method = method;
+        request.path = path;
+        request.authorization = header_of(connection, MHD_HTTP_HEADER_AUTHORIZATION);
+        request.origin = header_of(connection, MHD_HTTP_HEADER_ORIGIN);
+        request.host = header_of(connection, MHD_HTTP_HEADER_HOST);
+        request.peer = peer_of(connection, request.is_local);
+        MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, &take_argument, &request);
+        // A method that will be refused is refused before its body comes.
+        const bool may_have_body = request.path.starts_with("/api/");
+        const bool is_read = request.method == MHD_HTTP_METHOD_GET || request.method == MHD_HTTP_METHOD_HEAD;
+        if (is_read || may_have_body) return MHD_YES;
+        return static_cast<MHD_Result>(static_cast<HttpDaemon*>(daemon)->go_on(exchange, connection));
+    }
     if (*body_bytes > 0) {
-        *body_bytes = 0;  // taken, and of no interest
+        if (request.body.size() + *body_bytes > http_body_bytes_max) {
+            exchange->is_too_long = true;
+        } else {
+            request.body.append(body, *body_bytes);
+        }
+        *body_bytes = 0;
         return MHD_YES;
     }
-    return send(connection, static_cast<const HttpDaemon*>(daemon)->answer(method, path));
+    if (exchange->is_too_long) {
+        return send(connection, {.status = 413, .body = "the body of the request is too long\n"});
+    }
+    return static_cast<MHD_Result>(static_cast<HttpDaemon*>(daemon)->go_on(exchange, connection));
 } catch (...) {
     return MHD_NO;
+}
+
+void on_completed(void*, MHD_Connection*, void** seen, MHD_RequestTerminationCode) noexcept {
+    delete static_cast<ExchangeRef*>(*seen);
+    *seen = nullptr;
 }
 
 void on_connection(void* daemon, MHD_Connection* connection, void** context,
@@ -85,14 +163,15 @@ void on_connection(void* daemon, MHD_Connection* connection, void** context,
 Result<std::unique_ptr<HttpDaemon>> HttpDaemon::start(health::EventLoop& loop, loop::Descriptor socket,
                                                       Answer answer) {
     std::unique_ptr<HttpDaemon> self(new HttpDaemon(loop, std::move(answer)));
-    self->daemon_ =
-        MHD_start_daemon(MHD_USE_EPOLL, 0, nullptr, nullptr, &on_request, self.get(),                      //
-                         MHD_OPTION_LISTEN_SOCKET, socket.get(),                                           //
-                         MHD_OPTION_CONNECTION_LIMIT, http_connections_max,                                //
-                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, http_connection_bytes_max,                    //
-                         MHD_OPTION_CONNECTION_TIMEOUT, static_cast<unsigned>(http_idle_timeout.count()),  //
-                         MHD_OPTION_NOTIFY_CONNECTION, &on_connection, static_cast<void*>(self.get()),     //
-                         MHD_OPTION_END);
+    self->daemon_ = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, nullptr, nullptr, &on_request, self.get(),  //
+        MHD_OPTION_LISTEN_SOCKET, socket.get(),                                                  //
+        MHD_OPTION_CONNECTION_LIMIT, http_connections_max,                                       //
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, http_connection_bytes_max,                           //
+        MHD_OPTION_CONNECTION_TIMEOUT, static_cast<unsigned>(http_idle_timeout.count()),         //
+        MHD_OPTION_NOTIFY_COMPLETED, &on_completed, nullptr,                                     //
+        MHD_OPTION_NOTIFY_CONNECTION, &on_connection, static_cast<void*>(self.get()),            //
+        MHD_OPTION_END);
     if (self->daemon_ == nullptr) return Error{ErrorCode::internal, "libmicrohttpd does not start"};
     socket.release();  // MHD_stop_daemon closes it
     const MHD_DaemonInfo* info = MHD_get_daemon_info(self->daemon_, MHD_DAEMON_INFO_EPOLL_FD);
@@ -103,10 +182,38 @@ Result<std::unique_ptr<HttpDaemon>> HttpDaemon::start(health::EventLoop& loop, l
     return self;
 }
 
+HttpDaemon::HttpDaemon(health::EventLoop& loop, Answer answer)
+    : loop_(loop), answer_(std::move(answer)), self_(std::make_shared<HttpDaemon*>(this)) {}
+
+int HttpDaemon::go_on(const ExchangeRef& exchange, MHD_Connection* connection) {
+    if (!exchange->is_asked) {
+        exchange->is_asked = true;
+        answer_(exchange->request, [self = self_, exchange, connection](Page page) {
+            if (exchange->page) return;
+            exchange->page = std::make_unique<Page>(std::move(page));
+            if (!exchange->is_suspended || *self == nullptr) return;
+            exchange->is_suspended = false;
+            (*self)->suspended_.remove(connection);
+            MHD_resume_connection(connection);
+            (*self)->run_soon();
+        });
+        if (!exchange->page) {
+            exchange->is_suspended = true;
+            suspended_.push_back(connection);
+            MHD_suspend_connection(connection);
+            return MHD_YES;
+        }
+    }
+    return exchange->page ? send(connection, *exchange->page) : MHD_YES;
+}
+
 HttpDaemon::~HttpDaemon() {
+    *self_ = nullptr;
     // The watch ends before the descriptor that it watches is closed.
     readiness_.reset();
     timer_.reset();
+    // libmicrohttpd does not stop with suspended connections.
+    for (MHD_Connection* connection : suspended_) MHD_resume_connection(connection);
     if (daemon_ != nullptr) MHD_stop_daemon(daemon_);
 }
 
@@ -117,6 +224,11 @@ HttpDaemon::OpenConnection* HttpDaemon::connection_opened(int descriptor) {
 void HttpDaemon::connection_closed(const OpenConnection* connection) {
     open_.remove_if([&](const OpenConnection& open) { return &open == connection; });
     connection_was_closed_ = true;
+}
+
+/// At the next turn of the loop: whoever replies may be anywhere.
+void HttpDaemon::run_soon() {
+    timer_ = loop_.after(Duration::zero(), [this] { run(); });
 }
 
 void HttpDaemon::run() {

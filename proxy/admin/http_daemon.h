@@ -20,6 +20,7 @@ namespace holdfast::admin {
 /// Bounds of one daemon. A slow or hostile peer can hold some connections for some seconds, and no more.
 inline constexpr unsigned http_connections_max = 64;
 inline constexpr size_t http_connection_bytes_max = 32'768;  // request head and answer head
+inline constexpr size_t http_body_bytes_max = 65'536;
 inline constexpr std::chrono::seconds http_idle_timeout{10};
 inline constexpr std::chrono::seconds http_connection_lifetime_max{30};  // however busy the peer looks
 
@@ -27,9 +28,10 @@ inline constexpr std::chrono::seconds http_connection_lifetime_max{30};  // howe
 /// event loop watches. Owned by HttpServer.
 class HttpDaemon {
 public:
-    using Answer = std::function<Page(std::string_view method, std::string_view path)>;
+    using Answer = std::function<void(const Request& request, Reply reply)>;
 
-    /// Takes the listening socket.
+    /// Takes the listening socket. `answer` is called with each request and replies at once or later; a reply
+    /// to a connection that is gone meanwhile is dropped.
     /// errors  internal: libmicrohttpd refused
     static Result<std::unique_ptr<HttpDaemon>> start(health::EventLoop& loop, loop::Descriptor socket,
                                                      Answer answer);
@@ -43,14 +45,25 @@ public:
         int descriptor;
         bool is_cut_off = false;
     };
-    Page answer(std::string_view method, std::string_view path) const { return answer_(method, path); }
+    /// A request that is being received or answered. Belongs to its connection.
+    struct Exchange {
+        Request request;
+        bool is_head_taken = false;
+        bool is_too_long = false;
+        bool is_suspended = false;
+        bool is_asked = false;
+        std::unique_ptr<Page> page;
+    };
+    /// Takes the next step of a request whose body is complete: asks, suspends, or sends the answer.
+    int go_on(const std::shared_ptr<Exchange>& exchange, MHD_Connection* connection);
     /// The result is valid until connection_closed with it.
     OpenConnection* connection_opened(int descriptor);
     void connection_closed(const OpenConnection* connection);
 
 private:
-    HttpDaemon(health::EventLoop& loop, Answer answer) : loop_(loop), answer_(std::move(answer)) {}
+    HttpDaemon(health::EventLoop& loop, Answer answer);
     void run();
+    void run_soon();
     void arm_timer();
     void cut_off_old_connections();
 
@@ -58,6 +71,8 @@ private:
     Answer answer_;
     std::list<OpenConnection> open_;      // oldest first; a list, because libmicrohttpd keeps their addresses
     bool connection_was_closed_ = false;  // since the last round
+    std::shared_ptr<HttpDaemon*> self_;   // emptied at the end: replies that come later find nobody
+    std::list<MHD_Connection*> suspended_;
     MHD_Daemon* daemon_ = nullptr;
     std::unique_ptr<health::Watch> readiness_;
     std::unique_ptr<health::Watch> timer_;

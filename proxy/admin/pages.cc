@@ -6,7 +6,10 @@ namespace holdfast::admin {
 
 namespace {
 
-Page index_page(const AdminSources&) {
+constexpr std::string_view html = "text/html; charset=utf-8";
+
+Page index_page(const AdminSources& sources) {
+    if (sources.status_page) return {.content_type = html, .body = sources.status_page()};
     return {.body = "Holdfast " HOLDFAST_VERSION
                     "\n\n"
                     "/healthz  200 while the process is alive\n"
@@ -44,13 +47,14 @@ constexpr std::array routes = {
 
 }  // namespace
 
-Page answer(std::string_view method, std::string_view path, const AdminSources& sources) {
+void answer(const Request& request, const AdminSources& sources, const Reply& reply) {
+    if (sources.api && request.path.starts_with("/api/")) return sources.api(request, reply);
     for (const Route& route : routes) {
-        if (path != route.path) continue;
-        if (method == "GET" || method == "HEAD") return route.make(sources);
-        return {.status = 405, .body = "only GET and HEAD\n", .allows_reading_only = true};
+        if (request.path != route.path) continue;
+        if (request.method == "GET" || request.method == "HEAD") return reply(route.make(sources));
+        return reply({.status = 405, .body = "only GET and HEAD\n", .allow = "GET, HEAD"});
     }
-    return {.status = 404, .body = "no such page\n"};
+    reply({.status = 404, .body = "no such page\n"});
 }
 
 }  // namespace holdfast::admin

@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "proxy/admin/request.h"
+
 /// What the admin address answers. Pure but for its sources.
 namespace holdfast::admin {
 
@@ -15,17 +17,14 @@ struct AdminSources {
     std::function<std::string()> ready_detail;
     /// Prometheus text format 0.0.4.
     std::function<std::string()> metrics;
+    /// The status page, complete; none: a list of the addresses.
+    std::function<std::string()> status_page = {};
+    /// Answers everything below /api/; none: nothing is there.
+    std::function<void(const Request&, Reply)> api = {};
 };
 
-struct Page {
-    unsigned status = 200;
-    std::string_view content_type = "text/plain; charset=utf-8";
-    std::string body;
-    bool allows_reading_only = false;  // the answer names the methods that are allowed
-};
-
-/// GET and HEAD of /, /healthz, /readyz and /metrics; 405 for other methods of these, 404 for all else.
-/// `path` is without the query.
-Page answer(std::string_view method, std::string_view path, const AdminSources& sources);
+/// GET and HEAD of /, /healthz, /readyz and /metrics; 405 for other methods of these; what is below /api/ is
+/// passed on; 404 for all else.
+void answer(const Request& request, const AdminSources& sources, const Reply& reply);
 
 }  // namespace holdfast::admin

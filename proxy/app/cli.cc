@@ -8,6 +8,7 @@
 
 #include "proxy/app/check.h"
 #include "proxy/app/classify.h"
+#include "proxy/app/cli_operate.h"
 #include "proxy/app/run.h"
 
 namespace holdfast::app {
@@ -45,6 +46,8 @@ int cli(int argc, const char* const* argv, std::istream& in, std::ostream& out, 
         ->type_name("");
     CLI::App* version_command = app.add_subcommand("version", "Print the version");
 
+    OperatorCommands operator_commands(app);
+
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
@@ -53,6 +56,7 @@ int cli(int argc, const char* const* argv, std::istream& in, std::ostream& out, 
     if (*run_command) return run(config_file);
     if (*check_command) return check(config_file, out, err);
     if (*classify_command) return classify_lines(dialect, in, out);
+    if (const auto done = operator_commands.run({out, err})) return *done;
     if (*version_command) out << "holdfast " HOLDFAST_VERSION "\n";
     return 0;
 }

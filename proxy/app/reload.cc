@@ -25,22 +25,47 @@ Reloader::~Reloader() {
     *self_ = nullptr;
 }
 
-void Reloader::request() {
-    if (std::exchange(is_under_way_, true)) {
-        again_ = true;
-        return;
-    }
-    manager_.announce_reloading();
-    log_.info("reloading", {{"config", config_file_}});
+void Reloader::begin(std::function<void(Reloader&, Work&)> on_read) {
     auto work = std::make_shared<Work>();
     loop_.offload(
         [work, file = config_file_, rsa = rsa_] {
             work->loaded = config::load_file(file);
             if (work->loaded.settings) work->candidate = prepare(*std::move(work->loaded.settings), rsa);
         },
-        [work, self = self_] {
-            if (*self != nullptr) (*self)->finish(*work);
+        [work, self = self_, on_read = std::move(on_read)] {
+            if (*self != nullptr) on_read(**self, *work);
         });
+}
+
+void Reloader::request(OnReport on_done) {
+    if (is_under_way_) {
+        again_ = true;
+        if (on_done) next_.push_back(std::move(on_done));
+        return;
+    }
+    is_under_way_ = true;
+    waiting_ = std::exchange(next_, {});
+    if (on_done) waiting_.push_back(std::move(on_done));
+    manager_.announce_reloading();
+    log_.info("reloading", {{"config", config_file_}});
+    begin([](Reloader& self, Work& work) { self.finish(work); });
+}
+
+void Reloader::examine(OnReport on_done) {
+    begin([on_done = std::move(on_done)](Reloader&, Work& work) { on_done(report_of(work)); });
+}
+
+Reloader::Report Reloader::report_of(const Work& work) {
+    Report report;
+    report.diagnostics = work.loaded.diagnostics;
+    if (!work.candidate) {
+        report.result = Error{ErrorCode::bad_value, "the file has errors"};
+    } else if (!*work.candidate) {
+        report.result = work.candidate->error();
+    } else {
+        report.settings = (*work.candidate)->settings;
+    }
+    return report;
 }
 
 void Reloader::finish(const Work& work) {
@@ -52,15 +77,12 @@ void Reloader::finish(const Work& work) {
                     {"column", diagnostic.column},
                     {"message", diagnostic.message}});
     }
-    Status result{};
-    if (!work.candidate) {
-        result = Error{ErrorCode::bad_value, "the file has errors"};
-    } else if (!*work.candidate) {
-        result = work.candidate->error();
-    } else {
+    Report report = report_of(work);
+    if (report.result) {
         rsa_ = (*work.candidate)->rsa;
-        result = apply_(**work.candidate);
+        report.result = apply_(**work.candidate);
     }
+    const Status& result = report.result;
     if (result) {
         log_.info("reload_applied", {{"config", config_file_}});
     } else {
@@ -72,6 +94,7 @@ void Reloader::finish(const Work& work) {
     }
     manager_.announce_reloaded(static_cast<bool>(result));
     is_under_way_ = false;
+    for (const OnReport& on_done : std::exchange(waiting_, {})) on_done(report);
     if (std::exchange(again_, false)) request();
 }
 

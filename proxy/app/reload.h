@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "config/load.h"
 #include "protocol/base/log.h"
@@ -25,13 +26,26 @@ public:
     Reloader(const Reloader&) = delete;
     Reloader& operator=(const Reloader&) = delete;
 
-    void request();
+    /// What became of a reload, or what it would be.
+    struct Report {
+        Status result{};
+        std::vector<config::Diagnostic> diagnostics;
+        std::shared_ptr<const config::Settings> settings;  // those that were read; null: they have errors
+    };
+    using OnReport = std::function<void(const Report&)>;
+
+    /// `on_done` is called when the reload that takes this wish into account is over; may be empty.
+    void request(OnReport on_done = {});
+    /// Reads and checks the file and changes nothing.
+    void examine(OnReport on_done);
     /// The key that the next candidate is to have.
     void keep_rsa(std::shared_ptr<const mysql::RsaKey> rsa) { rsa_ = std::move(rsa); }
 
 private:
     struct Work;
     void finish(const Work& work);
+    void begin(std::function<void(Reloader&, Work&)> on_read);
+    static Report report_of(const Work& work);
 
     loop::Loop& loop_;
     Log& log_;
@@ -41,6 +55,8 @@ private:
     std::function<void()> on_rejected_;
     std::shared_ptr<const mysql::RsaKey> rsa_;
     std::shared_ptr<Reloader*> self_;  // emptied at the end: work that comes back later finds nobody
+    std::vector<OnReport> waiting_;    // for the reload under way …
+    std::vector<OnReport> next_;       // … and for the one after it
     bool is_under_way_ = false;
     bool again_ = false;
 };

@@ -1,6 +1,7 @@
 #include "proxy/app/run.h"
 
 #include <csignal>
+#include <cstdlib>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -10,12 +11,16 @@
 #include <vector>
 
 #include "config/load.h"
+#include "proxy/admin/api.h"
 #include "proxy/admin/http.h"
 #include "proxy/admin/log_spdlog.h"
 #include "proxy/admin/metrics.h"
+#include "proxy/admin/timeline.h"
 #include "proxy/app/descriptors.h"
+#include "proxy/app/duties.h"
 #include "proxy/app/loop_lag.h"
 #include "proxy/app/notify.h"
+#include "proxy/app/panel.h"
 #include "proxy/app/reload.h"
 #include "proxy/app/service.h"
 #include "proxy/loop/loop.h"
@@ -24,24 +29,39 @@ namespace holdfast::app {
 
 namespace {
 
+/// Where administrative states are kept: as configured, else in the folder that systemd gives a unit.
+/// spec    systemd.exec(5), StateDirectory=
+std::string state_file(const config::Proxy& settings) {
+    if (!settings.state_file.empty()) return settings.state_file;
+    const char* const folder = std::getenv("STATE_DIRECTORY");
+    if (folder == nullptr || *folder == '\0') return {};
+    const std::string_view all(folder);
+    return std::string(all.substr(0, all.find(':'))) + "/state.json";
+}
+
 /// The running process: what serves, what tells about it, and how it ends. Lives inside run().
 class Process {
 public:
     Process(loop::Loop& loop, admin::SpdLog& log, const std::string& config_file)
         : loop_(loop),
-          log_(log),
+          program_log_(log),
+          timeline_(log),
+          log_(timeline_),
           metrics_(static_cast<double>(loop.unix_seconds())),
-          service_(loop, log, metrics_),
+          duties_(loop, log_),
+          service_(loop, log_, metrics_, duties_),
           manager_(loop.events()),
           lag_(loop.events(), [this](Duration lag) { metrics_.loop_was_late(lag); }),
           reloader_(
-              loop, log, manager_, config_file,
+              loop, log_, manager_, config_file,
               [this](const Candidate& candidate) { return apply(candidate, true); },
-              [this] { metrics_.config_rejected(); }) {}
+              [this] { metrics_.config_rejected(); }),
+          panel_({loop, log_, service_, duties_, reloader_, timeline_, [this] { return settings_; }}) {}
 
     /// Opens every address, and begins.
     Status start(const Candidate& candidate) {
         reloader_.keep_rsa(candidate.rsa);
+        duties_.open(state_file(candidate.settings->proxy));
         if (Status applied = apply(candidate, false); !applied) return applied;
         for (const int signal : {SIGTERM, SIGINT}) {
             signals_.push_back(loop_.on_signal(signal, [this] { stop(); }));
@@ -59,24 +79,23 @@ private:
     /// answer at the start can count on the others.
     Status apply(const Candidate& candidate, bool is_reload) {
         const config::Settings& next = *candidate.settings;
-        const bool is_same_address = settings_ && settings_->admin.listen == next.admin.listen &&
-                                     settings_->admin.socket == next.admin.socket;
-        std::unique_ptr<admin::HttpServer> http;
-        if (is_reload && !is_same_address) {
+        if (is_reload) {
+            if (Status opened = http_->open(next.admin); !opened) return opened;
+        }
+        if (Status applied = service_.apply(candidate); !applied) {
+            if (is_reload) http_->forget_opened();
+            return applied;
+        }
+        if (is_reload) {
+            http_->keep(next.admin);
+        } else {
             auto opened = open_admin(next.admin);
             if (!opened) return opened.error();
-            http = *std::move(opened);
+            http_ = *std::move(opened);
         }
-        if (Status applied = service_.apply(candidate); !applied) return applied;
-        if (!is_reload) {
-            auto opened = open_admin(next.admin);
-            if (!opened) return opened.error();
-            http = *std::move(opened);
-        }
-        if (http) http_ = std::move(http);
         settings_ = candidate.settings;
-        log_.set_threshold(admin::to_level(next.proxy.log_level));
-        log_.set_format(next.proxy.log_format);
+        program_log_.set_threshold(admin::to_level(next.proxy.log_level));
+        program_log_.set_format(next.proxy.log_format);
         if (const auto advice = descriptor_advice(raise_descriptor_limit(), next)) {
             log_.warn("too_few_descriptors", {{"advice", *advice}});
         }
@@ -88,7 +107,13 @@ private:
         return admin::HttpServer::start(loop_.events(), log_, admin,
                                         {.ready = [this] { return service_.ready(); },
                                          .ready_detail = [this] { return service_.ready_detail(); },
-                                         .metrics = [this] { return metrics_.exposition(); }});
+                                         .metrics = [this] { return metrics_.exposition(); },
+                                         .status_page = {},
+                                         .api =
+                                             [this](const admin::Request& request, admin::Reply reply) {
+                                                 admin::answer_api(request, settings_->admin.token, panel_,
+                                                                   reply);
+                                             }});
     }
 
     void stop() {
@@ -109,14 +134,18 @@ private:
     }
 
     loop::Loop& loop_;
-    admin::SpdLog& log_;
+    admin::SpdLog& program_log_;
+    admin::Timeline timeline_;
+    Log& log_;
     std::shared_ptr<const config::Settings> settings_;
     admin::PrometheusMetrics metrics_;
+    Duties duties_;
     Service service_;
     ServiceManager manager_;
     LoopLag lag_;
-    std::unique_ptr<admin::HttpServer> http_;
     Reloader reloader_;
+    Panel panel_;
+    std::unique_ptr<admin::HttpServer> http_;
     std::vector<std::unique_ptr<health::Watch>> signals_;
     std::unique_ptr<health::Watch> drain_timer_;
     bool is_stopping_ = false;

@@ -98,8 +98,8 @@ Result<Candidate> prepare(config::Settings settings, std::shared_ptr<const mysql
     return candidate;
 }
 
-Service::Service(loop::Loop& loop, Log& log, admin::PrometheusMetrics& metrics)
-    : loop_(loop), log_(log), metrics_(metrics), engine_(loop, log, config::Proxy{}) {}
+Service::Service(loop::Loop& loop, Log& log, admin::PrometheusMetrics& metrics, const Duties& duties)
+    : loop_(loop), log_(log), metrics_(metrics), duties_(duties), engine_(loop, log, config::Proxy{}) {}
 
 Service::~Service() {
     gates_.clear();
@@ -207,6 +207,7 @@ void Service::add_cluster(const config::Cluster& wanted, const config::Settings&
         [&added](ServerId server, health::Hint what) { added.monitor->hint(server, what); },
         [this] { return Duration(engine_.settings().drain_timeout); }};
     added.cluster = &engine_.add_cluster(std::move(parts));
+    tell_duties(added);
 }
 
 void Service::change_cluster(ClusterService& service, const config::Cluster& wanted,
@@ -223,6 +224,27 @@ void Service::change_cluster(ClusterService& service, const config::Cluster& wan
     service.cluster->reconfigure(service.settings);
     service.directory->reconfigure(*service.settings, settings.users);
     service.monitor->reconfigure(service.probed, std::move(prober));
+    tell_duties(service);
+}
+
+void Service::tell_duties(ClusterService& service) const {
+    const auto& servers = service.settings->servers;
+    for (size_t place = 0; place < servers.size(); ++place) {
+        const Duties::Record* said = duties_.find(service.name, servers[place].name);
+        service.monitor->set_duty(ServerId{place + 1}, said != nullptr ? said->duty : health::Duty::serves);
+    }
+}
+
+void Service::tell_duties(const std::string& cluster) {
+    if (ClusterService* service = find(cluster)) tell_duties(*service);
+}
+
+std::vector<Service::ClusterRef> Service::clusters() const {
+    std::vector<ClusterRef> all;
+    for (const auto& each : clusters_) {
+        all.push_back({each->settings.get(), each->cluster, each->monitor->first_round_done()});
+    }
+    return all;
 }
 
 void Service::remove_cluster(ClusterService& service) {

@@ -10,6 +10,7 @@
 #include "protocol/base/result.h"
 #include "protocol/mysql/auth.h"
 #include "proxy/admin/metrics.h"
+#include "proxy/app/duties.h"
 #include "proxy/engine/engine.h"
 #include "proxy/loop/listener.h"
 #include "proxy/loop/loop.h"
@@ -29,10 +30,10 @@ struct Candidate {
 Result<Candidate> prepare(config::Settings settings, std::shared_ptr<const mysql::RsaKey> rsa);
 
 /// Everything that serves clients, put together from the configuration: the engine, and for each cluster its
-/// monitor, directory and listeners. Must not outlive the loop, the log and the metrics.
+/// monitor, directory and listeners. Must not outlive the loop, the log, the metrics and the duties.
 class Service {
 public:
-    Service(loop::Loop& loop, Log& log, admin::PrometheusMetrics& metrics);
+    Service(loop::Loop& loop, Log& log, admin::PrometheusMetrics& metrics, const Duties& duties);
     ~Service();
     Service(const Service&) = delete;
     Service& operator=(const Service&) = delete;
@@ -46,6 +47,17 @@ public:
     std::string ready_detail() const;
     /// For the service manager: who the primaries are, in one line.
     std::string status_line() const;
+    /// A cluster as operators see it; the pointers live as long as it is configured.
+    struct ClusterRef {
+        const config::Cluster* settings;  // servers in their places
+        engine::Cluster* cluster;
+        bool is_probed;
+    };
+    std::vector<ClusterRef> clusters() const;
+    engine::Engine& engine() { return engine_; }
+    const engine::Engine& engine() const { return engine_; }
+    /// Tells the cluster's monitor what the duties say of its servers now.
+    void tell_duties(const std::string& cluster);
     /// Stops accepting, lets clients finish; `on_empty` when none is left.
     void shut_down(std::function<void()> on_empty);
 
@@ -62,11 +74,13 @@ private:
     void change_cluster(ClusterService& service, const config::Cluster& wanted,
                         const config::Settings& settings);
     void remove_cluster(ClusterService& service);
+    void tell_duties(ClusterService& service) const;
     void set_gates(const Candidate& candidate, std::vector<Gate> opened);
 
     loop::Loop& loop_;
     Log& log_;
     admin::PrometheusMetrics& metrics_;
+    const Duties& duties_;
     std::shared_ptr<const config::Settings> settings_;
     std::shared_ptr<const mysql::RsaKey> rsa_;
     std::vector<std::unique_ptr<ClusterService>> clusters_;

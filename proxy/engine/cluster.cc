@@ -54,7 +54,7 @@ void Cluster::on_view(const health::View& view) {
     if (view_.primary && !view.primary && !outage_began_) outage_began_ = world_.now();
     const health::View before = std::exchange(view_, view);
     loads_.resize(std::max(loads_.size(), view_.servers.size()));
-    drain_removed(before);
+    drain(before);
     for (const auto& server : view_.servers) {
         const bool counts = version_text_.empty() || view_.primary == server.id;
         if (counts && !server.version_text.empty() && server.version_text != version_text_) {
@@ -86,15 +86,20 @@ bool Cluster::is_in_use(ServerId server) const {
                        [&](const auto& each) { return each.first.first == server.value; });
 }
 
-/// Servers that were taken away: nobody waits for their idle connections, and what runs there has a limit.
-void Cluster::drain_removed(const health::View& before) {
+std::vector<uint32_t> Cluster::weights() const {
+    return effective_weights(view_, settings().servers, settings().routing.slow_start, world_.now());
+}
+
+/// Servers that were taken off duty: nobody waits for their idle connections, and what runs there has a
+/// limit.
+void Cluster::drain(const health::View& before) {
     for (const health::ServerView& server : view_.servers) {
         if (server.duty == health::Duty::serves) {
             drain_timers_.erase(server.id.value);
             continue;
         }
         const health::ServerView* const known = before.find(server.id);
-        if (known != nullptr && known->duty == server.duty) continue;
+        if (known != nullptr && known->duty != health::Duty::serves) continue;
         std::erase_if(idle_, [&](const auto& each) { return each.first.first == server.id.value; });
         drain_timers_[server.id.value] = world_.after(parts_.drain_timeout(), [this, id = server.id] {
             std::vector<SessionId> ids;

@@ -67,6 +67,15 @@ public:
     void reconfigure(std::shared_ptr<const config::Cluster> settings);
     /// Whether connections to the server in this place are still open.
     bool is_in_use(ServerId server) const;
+    /// From now on new units outside transactions wait, until resume() or for `limit` (zero: no limit).
+    void pause(Duration limit, std::function<void()> on_limit);
+    void resume();
+    bool is_paused() const { return is_paused_; }
+    /// Connections to the server, idle ones of the pool included, that are open or being opened.
+    uint32_t connections(ServerId server) const;
+    uint32_t idle_connections(ServerId server) const;
+    /// Calls `visit` with each session; it must not end any.
+    void for_each_session(const std::function<void(const Session&)>& visit) const;
     /// No session begins any more, and those that fall idle end.
     void begin_end() { is_ending_ = true; }
     bool is_ending() const { return is_ending_; }
@@ -109,6 +118,9 @@ public:
 
     /// How many sessions read from each server, as the view orders them.
     std::vector<uint32_t>& loads() { return loads_; }
+    const std::vector<uint32_t>& loads() const { return loads_; }
+    /// The share of the reads that each is to get, in the same order.
+    std::vector<uint32_t> weights() const;
     uint64_t next_turn() { return ++turn_; }
 
     bool has_learned() const { return !learned_.empty(); }
@@ -121,7 +133,7 @@ private:
     using PoolKey = std::pair<uint64_t, uint32_t>;  // server, identity number
     static PoolKey key_of(const ServerConnection& connection);
     void sweep_idle();
-    void drain_removed(const health::View& before);
+    void drain(const health::View& before);
 
     World& world_;
     Log& log_;
@@ -148,6 +160,8 @@ private:
     uint64_t turn_ = 0;
     uint32_t identities_made_ = 0;
     std::map<uint64_t, std::unique_ptr<Timer>> drain_timers_;  // by server
+    std::unique_ptr<Timer> pause_timer_;
+    bool is_paused_ = false;
     bool is_ending_ = false;
 };
 

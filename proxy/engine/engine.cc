@@ -132,6 +132,17 @@ void Engine::cancel(Cluster& cluster, Bytes key) {
     cluster.metrics().cancel_request(found);
 }
 
+bool Engine::end_session(SessionId id, std::string_view why) {
+    if (const auto session = sessions_.find(id); session != sessions_.end()) {
+        session->second->kill(why);
+        return true;
+    }
+    const auto relay = relays_.find(id);
+    if (relay == relays_.end()) return false;
+    relay->second->close(CloseReason::killed, why);
+    return true;
+}
+
 dialect::KillOutcome Engine::kill(Cluster& cluster, const std::string& user,
                                   const dialect::KillRequest& request) {
     using dialect::KillOutcome;

@@ -52,6 +52,8 @@ public:
     void cancel(Cluster& cluster, Bytes key);
     /// A session of `cluster` asks to end what another one runs, or that one; only its own user's.
     dialect::KillOutcome kill(Cluster& cluster, const std::string& user, const dialect::KillRequest& request);
+    /// An operator ends a session, whoever's it is. False: there is none of this id.
+    bool end_session(SessionId id, std::string_view why);
     uint32_t process_id(SessionId id) const { return static_cast<uint32_t>(id.value & 0x7fffffff); }
     /// Two buffers for what is built and written within one call.
     ByteBuffer& out() { return out_; }

@@ -33,6 +33,7 @@ std::string_view to_string(CloseReason reason) {
         case CloseReason::cancel_request: return "cancel_request";
         case CloseReason::shutdown: return "shutdown";
         case CloseReason::limit: return "limit";
+        case CloseReason::killed: return "killed";
         case CloseReason::internal: return "internal";
     }
     std::abort();
@@ -53,6 +54,7 @@ std::string_view end_code(CloseReason reason) {
         case CloseReason::cancel_request: return "NA";
         case CloseReason::shutdown: return "K-";
         case CloseReason::limit: return "R-";
+        case CloseReason::killed: return "KA";
         case CloseReason::internal: return "I-";
     }
     std::abort();

@@ -42,10 +42,11 @@ enum class CloseReason : uint8_t {
     tls_failed,
     cancel_request,  // the connection carried a cancel request only
     shutdown,
-    limit,  // a configured limit on an established session
+    limit,   // a configured limit on an established session
+    killed,  // by an operator
     internal,
 };
-inline constexpr int close_reason_count = 11;
+inline constexpr int close_reason_count = 12;
 std::string_view to_string(CloseReason reason);
 /// The two-letter end code of the session's log line (operations guide).
 std::string_view end_code(CloseReason reason);

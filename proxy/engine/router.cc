@@ -11,6 +11,9 @@ namespace {
 using dialect::Transaction;
 using sql::Destination;
 
+/// What a server gets of its weight at the beginning of its slow start.
+constexpr double slow_start_share_min = 0.1;
+
 Route to_primary(const health::View& view, RouteReason reason) {
     return {Target::primary, reason, false, !view.primary};
 }
@@ -105,18 +108,36 @@ bool may_read_from(const health::ServerView& server, const Position& required) {
     return server.readable && server.position.covers(required);
 }
 
-std::optional<ServerId> choose_reader(const health::View& view, const std::vector<config::Server>& servers,
+std::vector<uint32_t> effective_weights(const health::View& view, const std::vector<config::Server>& servers,
+                                        Duration slow_start, TimePoint now) {
+    std::vector<uint32_t> weights;
+    for (size_t i = 0; i < servers.size() && i < view.servers.size(); ++i) {
+        const uint32_t full = servers[i].weight;
+        const TimePoint since = view.servers[i].recovered_at;
+        const bool is_starting = full > 0 && since != TimePoint{} && now - since < slow_start;
+        if (!is_starting) {
+            weights.push_back(full);
+            continue;
+        }
+        const double share =
+            std::chrono::duration<double>(now - since) / std::chrono::duration<double>(slow_start);
+        weights.push_back(std::max(1U, static_cast<uint32_t>(full * std::max(share, slow_start_share_min))));
+    }
+    return weights;
+}
+
+std::optional<ServerId> choose_reader(const health::View& view, const std::vector<uint32_t>& weights,
                                       const std::vector<uint32_t>& loads, const Position& required,
                                       config::Balance balance, uint64_t turn, std::optional<ServerId> also) {
     const auto may_read = [&](const health::ServerView& server) {
         return server.id == also || may_read_from(server, required);
     };
     std::vector<size_t> able;
-    for (size_t i = 0; i < view.servers.size() && i < servers.size(); ++i) {
-        if (may_read(view.servers[i]) && servers[i].weight > 0) able.push_back(i);
+    for (size_t i = 0; i < view.servers.size() && i < weights.size(); ++i) {
+        if (may_read(view.servers[i]) && weights[i] > 0) able.push_back(i);
     }
     if (able.empty()) {  // weight 0 means "not if there is another"
-        for (size_t i = 0; i < view.servers.size() && i < servers.size(); ++i) {
+        for (size_t i = 0; i < view.servers.size() && i < weights.size(); ++i) {
             if (may_read(view.servers[i])) able.push_back(i);
         }
     }
@@ -124,10 +145,10 @@ std::optional<ServerId> choose_reader(const health::View& view, const std::vecto
     if (balance != config::Balance::least_outstanding) {
         // By turn: each server once for each unit of its weight.
         uint64_t total = 0;
-        for (const size_t i : able) total += std::max(servers[i].weight, 1U);
+        for (const size_t i : able) total += std::max(weights[i], 1U);
         uint64_t at = turn % total;
         for (const size_t i : able) {
-            const uint64_t weight = std::max(servers[i].weight, 1U);
+            const uint64_t weight = std::max(weights[i], 1U);
             if (at < weight) return view.servers[i].id;
             at -= weight;
         }
@@ -135,8 +156,8 @@ std::optional<ServerId> choose_reader(const health::View& view, const std::vecto
     size_t best = able[turn % able.size()];
     for (const size_t i : able) {
         // loads[i] / weight[i] < loads[best] / weight[best], without dividing
-        const uint64_t mine = uint64_t{loads[i]} * std::max(servers[best].weight, 1U);
-        const uint64_t theirs = uint64_t{loads[best]} * std::max(servers[i].weight, 1U);
+        const uint64_t mine = uint64_t{loads[i]} * std::max(weights[best], 1U);
+        const uint64_t theirs = uint64_t{loads[best]} * std::max(weights[i], 1U);
         if (mine < theirs) best = i;
     }
     return view.servers[best].id;

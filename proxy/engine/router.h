@@ -44,10 +44,15 @@ Route route(const dialect::UnitFacts& facts, const RouteState& state, const heal
 /// Whether a server may take this session's reads.
 bool may_read_from(const health::ServerView& server, const Position& required);
 
+/// The share of the reads that each server is to get now: its configured weight, or less while it came up
+/// less than `slow_start` ago.
+std::vector<uint32_t> effective_weights(const health::View& view, const std::vector<config::Server>& servers,
+                                        Duration slow_start, TimePoint now);
+
 /// Chooses a server for a session's reads: the least of load/weight (ties by `turn`), or by turn or dice.
-/// `servers[i]` and `loads[i]` belong to servers[i] of the view. Weight 0 takes reads only if there is no
+/// `weights[i]` and `loads[i]` belong to servers[i] of the view. Weight 0 takes reads only if there is no
 /// other. also    takes reads besides the replicas; nullopt: nobody
-std::optional<ServerId> choose_reader(const health::View& view, const std::vector<config::Server>& servers,
+std::optional<ServerId> choose_reader(const health::View& view, const std::vector<uint32_t>& weights,
                                       const std::vector<uint32_t>& loads, const Position& required,
                                       config::Balance balance, uint64_t turn,
                                       std::optional<ServerId> also = std::nullopt);

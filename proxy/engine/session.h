@@ -33,6 +33,27 @@ struct Peer {
     std::string address;     // its IP address alone; empty: a Unix socket
 };
 
+/// What a session is doing, for operators. The views live as long as the session.
+struct SessionInfo {
+    SessionId id;
+    std::string_view user;  // empty: not logged in yet
+    std::string_view database;
+    std::string_view application_name;
+    std::string_view peer;
+    ClientState state = ClientState::login;
+    std::string_view waits_for;      // of a held one; empty: nothing
+    std::optional<ServerId> server;  // where its requests in flight, or its transaction, are
+    std::optional<ServerId> reads_from;
+    std::string pinned_by;  // session state that can't move; empty: none
+    Duration lived{};
+    std::optional<Duration> running;  // the requests in flight
+    std::optional<Duration> held;
+    uint64_t statements = 0;
+    uint64_t bytes_in = 0;
+    uint64_t bytes_out = 0;
+    config::ListenerRole listener = config::ListenerRole::automatic;
+};
+
 /// One client, from accept to its end. Owned by the engine's table and buried at the end of the loop's turn.
 ///
 /// Its phases:   login -> opening -> ready <-> held -> closing
@@ -72,6 +93,13 @@ public:
     void on_news();
 
     // --- from the engine
+    SessionInfo info() const;
+    ClientState client_state() const { return client_state_; }
+    bool is_pinned() const { return conversation_ && conversation_->pins().any(); }
+    /// An operator ends it: what runs is cancelled, the client told why.
+    void kill(std::string_view why);
+    /// Whether requests are in flight or a transaction is open.
+    bool is_working() const;
     bool owns_cancel_secret(Bytes secret) const;
     /// Whose it is; empty before the login is complete.
     std::string_view user() const { return identity_ ? std::string_view(identity_->identity.user) : ""; }
@@ -153,6 +181,7 @@ private:
     bool finishes_on_old_primary();
     void subscribe();
     dialect::FailureText hold_failure() const;
+    void limit_hold();
     bool is_rejecting() const;
 
     // session_loss.cc

@@ -213,7 +213,7 @@ void Session::open_first_server() {
     Slot slot = primary_slot_;
     if (entrance_->settings.role == config::ListenerRole::replica) {
         slot = dialect::other(primary_slot_);
-        server = choose_reader(view, cluster_.settings().servers, cluster_.loads(), {},
+        server = choose_reader(view, cluster_.weights(), cluster_.loads(), {},
                                cluster_.settings().routing.balance, cluster_.next_turn());
         if (!server && cluster_.settings().routing.primary_reads != config::PrimaryReads::never)
             server = view.primary;

@@ -223,6 +223,14 @@ bool Session::begin_unit(Bytes unit, size_t& used) {
         wait_in_turn();
         return false;
     }
+    if (cluster_.is_paused() && conversation_->transaction() == Transaction::idle) {
+        if (busy()) {
+            wait_in_turn();
+        } else {
+            hold(HoldFor::server);
+        }
+        return false;
+    }
     Route route = choose_route(facts);
     if (facts.same_connection && connection(active_) && connection(active_)->ready()) route.current = true;
     const Slot slot = route.current ? active_ : slot_for(route.target);

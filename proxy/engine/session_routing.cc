@@ -141,7 +141,7 @@ std::optional<ServerId> Session::pick_reader(Readers readers) {
     auto& loads = cluster_.loads();
     if (reader_) --loads[reader_->value - 1];  // not counted against itself
     const auto chosen =
-        choose_reader(view, cluster_.settings().servers, loads, required, policy.balance, turn, primary);
+        choose_reader(view, cluster_.weights(), loads, required, policy.balance, turn, primary);
     if (reader_) ++loads[reader_->value - 1];
     if (!chosen) {
         // A replica listener with no replica left may be served by the primary.

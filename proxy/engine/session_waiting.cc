@@ -15,11 +15,20 @@ void Session::hold(HoldFor what) {
         cluster_.metrics().hold_began();
     }
     if (what == HoldFor::server) cluster_.wait_for_news(*this);
-    if (phase_ == Phase::held) return;
+    if (phase_ == Phase::held) {
+        if (!timer_) limit_hold();
+        return;
+    }
     phase_ = Phase::held;
     held_since_ = now();
-    timer_ = cluster_.world().after(cluster_.settings().failover.wait, [this] { hold_expired(); });
+    limit_hold();
     set_client_state();
+}
+
+/// What waits for an operator waits as long as that takes.
+void Session::limit_hold() {
+    if (cluster_.is_paused()) return;
+    timer_ = cluster_.world().after(cluster_.settings().failover.wait, [this] { hold_expired(); });
 }
 
 void Session::end_hold(HoldOutcome outcome) {
@@ -35,6 +44,7 @@ void Session::end_hold(HoldOutcome outcome) {
 
 void Session::hold_expired() {
     timer_.reset();
+    if (cluster_.is_paused() && !moving_) return;
     if (moving_) {
         const dialect::FailureText text = hold_failure();
         failure_.reset();

@@ -65,5 +65,13 @@ TEST_CASE("duration: is written in its shortest exact form") {
     CHECK(to_text(7'200s) == "2h");
 }
 
+TEST_CASE("size: is written in its shortest exact form") {
+    CHECK(size_text(0) == "0B");
+    CHECK(size_text(512) == "512B");
+    CHECK(size_text(67'108'864) == "64MiB");
+    CHECK(size_text(64'000'000) == "64MB");
+    CHECK(size_text(1'000'001) == "1000001B");
+}
+
 }  // namespace
 }  // namespace holdfast::config

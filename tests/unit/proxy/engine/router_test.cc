@@ -216,11 +216,11 @@ TEST_CASE("route: without a replica that may be read") {
 }
 
 TEST_CASE("choose_reader: those that may be read and are far enough") {
-    std::vector<config::Server> servers(4);
+    std::vector<uint32_t> weights(4, 100);
     const std::vector<uint32_t> loads(4, 0);
     const auto choose = [&](const health::View& view, uint64_t required) {
         const auto id =
-            choose_reader(view, servers, loads, Position{required}, config::Balance::least_outstanding, 0);
+            choose_reader(view, weights, loads, Position{required}, config::Balance::least_outstanding, 0);
         return id ? static_cast<int>(id->value) : 0;
     };
     health::View view = view_of({10, 20, 30});
@@ -254,19 +254,19 @@ TEST_CASE("route: with primary_reads = \"always\" the primary takes its share of
 }
 
 TEST_CASE("choose_reader: one that is no replica takes its turn like any other") {
-    std::vector<config::Server> servers(3);
-    servers[0].weight = 2;
-    servers[1].weight = 1;
-    servers[2].weight = 1;
+    std::vector<uint32_t> weights(3, 100);
+    weights[0] = 2;
+    weights[1] = 1;
+    weights[2] = 1;
     std::map<uint64_t, int> times;
     for (uint64_t turn = 0; turn < 400; ++turn) {
-        ++times[choose_reader(view_of({100, 100}), servers, {0, 0, 0}, Position{100},
+        ++times[choose_reader(view_of({100, 100}), weights, {0, 0, 0}, Position{100},
                               config::Balance::round_robin, turn, ServerId{1})
                     ->value];
     }
     CHECK(times == std::map<uint64_t, int>{{1, 200}, {2, 100}, {3, 100}});
     const auto least = [&](const std::vector<uint32_t>& loads, uint64_t required) {
-        return choose_reader(view_of({100, 100}), servers, loads, Position{required},
+        return choose_reader(view_of({100, 100}), weights, loads, Position{required},
                              config::Balance::least_outstanding, 0, ServerId{1})
             ->value;
     };
@@ -277,42 +277,60 @@ TEST_CASE("choose_reader: one that is no replica takes its turn like any other")
 
 TEST_CASE("choose_reader: the least of load to weight, ties by turn") {
     const health::View view = view_of({100, 100, 100});
-    std::vector<config::Server> servers(4);
+    std::vector<uint32_t> weights(4, 100);
     const auto choose = [&](const std::vector<uint32_t>& loads, uint64_t turn) {
-        return choose_reader(view, servers, loads, {}, config::Balance::least_outstanding, turn)->value;
+        return choose_reader(view, weights, loads, {}, config::Balance::least_outstanding, turn)->value;
     };
     CHECK(choose({0, 5, 4, 6}, 0) == 3);
     for (uint64_t turn = 0; turn < 6; ++turn) CHECK(choose({9, 5, 5, 5}, turn) == 2 + turn % 3);
-    servers[1].weight = 200;
+    weights[1] = 200;
     CHECK(choose({0, 7, 4, 4}, 1) == 2);
     CHECK(choose({0, 9, 4, 4}, 1) == 3);
     // No product of load and weight overflows.
-    servers[1].weight = 1'000'000'000;
-    servers[2].weight = 1'000'000'000;
-    servers[3].weight = 1'000'000'000;
+    weights[1] = 1'000'000'000;
+    weights[2] = 1'000'000'000;
+    weights[3] = 1'000'000'000;
     CHECK(choose({0, 4'000'000'000, 3'999'999'999, 4'000'000'000}, 0) == 3);
 }
 
-TEST_CASE("choose_reader: weight 0 is for when there is no other") {
+TEST_CASE("effective_weights: what came up again grows to its weight") {
+    using namespace std::chrono_literals;
     std::vector<config::Server> servers(4);
-    servers[1].weight = 0;
+    servers[2].weight = 0;
+    servers[3].weight = 3;
+    health::View view = view_of({100, 100, 100});
+    const TimePoint now = TimePoint(100s);
+    const auto weights = [&] { return effective_weights(view, servers, 10s, now); };
+    CHECK(weights() == std::vector<uint32_t>{100, 100, 0, 3});
+    for (auto& server : view.servers) server.recovered_at = now;
+    CHECK(weights() == std::vector<uint32_t>{10, 10, 0, 1});
+    for (auto& server : view.servers) server.recovered_at = now - 5s;
+    CHECK(weights() == std::vector<uint32_t>{50, 50, 0, 1});
+    for (auto& server : view.servers) server.recovered_at = now - 10s;
+    CHECK(weights() == std::vector<uint32_t>{100, 100, 0, 3});
+    CHECK(effective_weights(view, servers, 0s, now) == std::vector<uint32_t>{100, 100, 0, 3});
+}
+
+TEST_CASE("choose_reader: weight 0 is for when there is no other") {
+    std::vector<uint32_t> weights(4, 100);
+    weights[1] = 0;
     const std::vector<uint32_t> loads{0, 0, 9, 9};
     for (const auto balance : {config::Balance::least_outstanding, config::Balance::round_robin}) {
         for (uint64_t turn = 0; turn < 200; ++turn) {
-            CHECK(choose_reader(view_of({100, 100, 100}), servers, loads, {}, balance, turn)->value != 2);
-            CHECK(choose_reader(view_of({100}), servers, loads, {}, balance, turn)->value == 2);
+            CHECK(choose_reader(view_of({100, 100, 100}), weights, loads, {}, balance, turn)->value != 2);
+            CHECK(choose_reader(view_of({100}), weights, loads, {}, balance, turn)->value == 2);
         }
     }
 }
 
 TEST_CASE("choose_reader: by turn, each as often as its weight says") {
-    std::vector<config::Server> servers(4);
-    servers[1].weight = 1;
-    servers[2].weight = 2;
-    servers[3].weight = 3;
+    std::vector<uint32_t> weights(4, 100);
+    weights[1] = 1;
+    weights[2] = 2;
+    weights[3] = 3;
     std::map<uint64_t, int> times;
     for (uint64_t turn = 0; turn < 600; ++turn) {
-        ++times[choose_reader(view_of({1, 1, 1}), servers, {0, 0, 0, 0}, {}, config::Balance::round_robin,
+        ++times[choose_reader(view_of({1, 1, 1}), weights, {0, 0, 0, 0}, {}, config::Balance::round_robin,
                               turn)
                     ->value];
     }

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "health/view.h"
+
+namespace holdfast::admin {
+
+/// Who asks, for the log.
+struct Actor {
+    std::string who;     // "unix socket, user 0", an address
+    std::string reason;  // in the operator's words; may be empty
+};
+
+/// The result of something asked for: an HTTP status and a JSON object. What is refused has
+/// {"error": {"message", "advice"}}.
+struct Outcome {
+    unsigned status = 200;
+    nlohmann::json body = nlohmann::json::object();
+};
+Outcome refusal(unsigned status, std::string message, std::string advice = {});
+using OnOutcome = std::function<void(Outcome)>;
+
+/// What the admin address asks of the program; implemented by proxy/app. On the event loop. `on_done` is
+/// called once, at once or later.
+class Control {
+public:
+    virtual ~Control() = default;
+    virtual nlohmann::json status() const = 0;
+    /// `cluster` empty: of all.
+    virtual nlohmann::json sessions(const std::string& cluster) const = 0;
+    /// Those with a number above `after`, oldest first.
+    virtual nlohmann::json events(uint64_t after) const = 0;
+    /// The configuration in use, without its secrets.
+    virtual nlohmann::json config() const = 0;
+    /// What a reload would change.
+    virtual void diff(OnOutcome on_done) = 0;
+    virtual void reload(const Actor& actor, OnOutcome on_done) = 0;
+    /// `force`: also where that costs something, which the refusal names.
+    virtual void set_duty(const std::string& cluster, const std::string& server, health::Duty duty,
+                          bool force, const Actor& actor, OnOutcome on_done) = 0;
+    /// `limit` 0: until resume().
+    virtual Outcome pause(const std::string& cluster, std::chrono::milliseconds limit,
+                          const Actor& actor) = 0;
+    virtual Outcome resume(const std::string& cluster, const Actor& actor) = 0;
+    virtual Outcome end_session(uint64_t session, const Actor& actor) = 0;
+};
+
+}  // namespace holdfast::admin

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "config/settings.h"
+#include "protocol/base/clock.h"
+#include "proxy/app/duties.h"
+#include "proxy/engine/cluster.h"
+#include "proxy/engine/session.h"
+
+/// What operators are shown, as JSON; described by openapi.json. Times are seconds: ages, not times of day,
+/// unless the name says `unix`.
+namespace holdfast::app {
+
+/// A cluster with its servers, listeners and counts. `probed`: its first round of probes is over.
+nlohmann::json describe(const engine::Cluster& cluster, const config::Cluster& settings, bool probed,
+                        const Duties& duties, TimePoint now);
+
+/// One client's session. A server that has been taken away has no name any more.
+nlohmann::json describe(const engine::SessionInfo& session, const engine::Cluster& cluster);
+
+}  // namespace holdfast::app
