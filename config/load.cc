@@ -113,7 +113,7 @@ Admin read_admin(const Section& section) {
 
 Loaded load_text(std::string_view text, const std::string& file_name, Environment& environment) {
     RecordingEnvironment recording{environment};
-    recording.note({file_name, digest_of(text)});
+    recording.note({file_name, digest_of(text), file_bytes_max});
     Context context{file_name, recording};
     Loaded loaded;
     const auto parsed = parse(text);
@@ -135,7 +135,7 @@ Loaded load_file(const std::string& path) {
     const auto text = environment.read_file(path, file_bytes_max);
     if (text) return load_text(*text, path, environment);
     Loaded loaded;
-    loaded.sources = {{path, 0}};
+    loaded.sources = {{path, 0, file_bytes_max}};
     loaded.diagnostics.push_back(
         {Diagnostic::Severity::error, path, 0, 0, "can't read this file: " + text.error().message});
     return loaded;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -185,7 +186,8 @@ struct Admin {
 /// A file as it was when the configuration was read.
 struct SourceFile {
     std::string path;
-    uint64_t digest = 0;  // of the content (sources.h); 0: it could not be read
+    uint64_t digest = 0;   // of the content (sources.h); 0: it could not be read
+    size_t bytes_max = 0;  // more is not read
     bool operator==(const SourceFile&) const = default;
 };
 

@@ -3,13 +3,6 @@
 #include <algorithm>
 
 namespace holdfast::config {
-namespace {
-
-/// The largest of the loader's own bounds, that of files of certificates.
-constexpr size_t source_bytes_max = 4'194'304;
-
-}  // namespace
-
 uint64_t digest_of(std::string_view content) {
     // FNV-1a; https://datatracker.ietf.org/doc/draft-eastlake-fnv/
     uint64_t digest = 0xcbf29ce484222325;
@@ -22,7 +15,7 @@ uint64_t digest_of(std::string_view content) {
 
 Result<std::string> RecordingEnvironment::read_file(const std::string& path, size_t bytes_max) {
     auto content = machine_.read_file(path, bytes_max);
-    note({path, content ? digest_of(*content) : 0});
+    note({path, content ? digest_of(*content) : 0, bytes_max});
     return content;
 }
 
@@ -35,7 +28,7 @@ void RecordingEnvironment::note(SourceFile source) {
 std::vector<SourceFile> look_again(const std::vector<SourceFile>& sources, Environment& environment) {
     std::vector<SourceFile> out = sources;
     for (SourceFile& source : out) {
-        const auto content = environment.read_file(source.path, source_bytes_max);
+        const auto content = environment.read_file(source.path, source.bytes_max);
         source.digest = content ? digest_of(*content) : 0;
     }
     return out;

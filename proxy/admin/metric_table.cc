@@ -17,6 +17,7 @@ constexpr const MetricRow* all_rows[] = {
     &rows::max_fds,
     &rows::reloads,
     &rows::last_reload_successful,
+    &rows::config_in_sync,
     &rows::last_reload_success_time,
     &rows::client_connections_limit,
     &rows::client_connections,

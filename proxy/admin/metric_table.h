@@ -47,11 +47,17 @@ inline constexpr MetricRow resident_memory{"process_resident_memory_bytes", Metr
 inline constexpr MetricRow open_fds{"process_open_fds", MetricKind::gauge, "", "Open file descriptors."};
 inline constexpr MetricRow max_fds{"process_max_fds", MetricKind::gauge, "",
                                    "The limit on open file descriptors (RLIMIT_NOFILE)."};
-inline constexpr MetricRow reloads{"holdfast_config_reloads_total", MetricKind::counter, "result",
-                                   "Reloads of the configuration, by whether it was applied or rejected."};
+inline constexpr MetricRow reloads{
+    "holdfast_config_reloads_total", MetricKind::counter, "result",
+    "Reloads of the configuration: applied, rejected for an error, or unchanged "
+    "because nothing in it or in the files that it names differs."};
 inline constexpr MetricRow last_reload_successful{
     "holdfast_config_last_reload_successful", MetricKind::gauge, "",
     "1 while the file's configuration is the one in use, 0 after a reload that was rejected."};
+inline constexpr MetricRow config_in_sync{"holdfast_config_file_in_sync", MetricKind::gauge, "",
+                                          "1 while the configuration file and those it names are the ones in "
+                                          "use; 0 when one differs, or when a key "
+                                          "waits for a restart. Looked at every 10 s."};
 inline constexpr MetricRow last_reload_success_time{
     "holdfast_config_last_reload_success_timestamp_seconds", MetricKind::gauge, "",
     "When the configuration in use was applied, in seconds since 1970."};

@@ -12,8 +12,10 @@ PrometheusMetrics::PrometheusMetrics(double unix_seconds_now)
       loop_lag_(series_.histogram(rows::loop_lag)),
       client_limit_(series_.gauge(rows::client_connections_limit)),
       reloads_applied_(series_.counter(rows::reloads, {{"result", "applied"}})),
+      reloads_unchanged_(series_.counter(rows::reloads, {{"result", "unchanged"}})),
       reloads_rejected_(series_.counter(rows::reloads, {{"result", "rejected"}})),
       last_reload_successful_(series_.gauge(rows::last_reload_successful)),
+      config_in_sync_(series_.gauge(rows::config_in_sync)),
       last_reload_success_time_(series_.gauge(rows::last_reload_success_time)),
       cpu_seconds_(series_.counter(rows::cpu_seconds)),
       resident_memory_(series_.gauge(rows::resident_memory)),
@@ -41,15 +43,22 @@ void PrometheusMetrics::set_client_limit(uint32_t clients_max) {
     client_limit_->Set(clients_max);
 }
 
-void PrometheusMetrics::config_applied(double unix_seconds_now, bool is_reload) {
-    if (is_reload) reloads_applied_->Increment();
+void PrometheusMetrics::config_read(ConfigResult result, double unix_seconds_now) {
+    switch (result) {
+        case ConfigResult::started: break;
+        case ConfigResult::applied: reloads_applied_->Increment(); break;
+        case ConfigResult::unchanged: reloads_unchanged_->Increment(); break;
+        case ConfigResult::rejected:
+            reloads_rejected_->Increment();
+            last_reload_successful_->Set(0);
+            return;
+    }
     last_reload_successful_->Set(1);
     last_reload_success_time_->Set(unix_seconds_now);
 }
 
-void PrometheusMetrics::config_rejected() {
-    reloads_rejected_->Increment();
-    last_reload_successful_->Set(0);
+void PrometheusMetrics::set_config_in_sync(bool is_in_sync) {
+    config_in_sync_->Set(is_in_sync ? 1 : 0);
 }
 
 void PrometheusMetrics::loop_was_late(Duration lag) {

@@ -25,9 +25,11 @@ public:
     void forget(const std::string& cluster);
 
     void set_client_limit(uint32_t clients_max);
-    /// The configuration was applied, at the start or later.
-    void config_applied(double unix_seconds_now, bool is_reload);
-    void config_rejected();
+    /// What became of a configuration that was read.
+    enum class ConfigResult { started, applied, unchanged, rejected };
+    void config_read(ConfigResult result, double unix_seconds_now);
+    /// Whether the files say what is in use.
+    void set_config_in_sync(bool is_in_sync);
     void loop_was_late(Duration lag);
 
     /// Everything as Prometheus text format 0.0.4, with the process's own figures as they are now.
@@ -41,8 +43,10 @@ private:
     prometheus::Histogram* loop_lag_;
     prometheus::Gauge* client_limit_;
     prometheus::Counter* reloads_applied_;
+    prometheus::Counter* reloads_unchanged_;
     prometheus::Counter* reloads_rejected_;
     prometheus::Gauge* last_reload_successful_;
+    prometheus::Gauge* config_in_sync_;
     prometheus::Gauge* last_reload_success_time_;
     prometheus::Counter* cpu_seconds_;
     prometheus::Gauge* resident_memory_;

@@ -9,6 +9,7 @@
 #include "proxy/app/check.h"
 #include "proxy/app/classify.h"
 #include "proxy/app/cli_operate.h"
+#include "proxy/app/diff.h"
 #include "proxy/app/run.h"
 
 namespace holdfast::app {
@@ -34,6 +35,20 @@ int cli(int argc, const char* const* argv, std::istream& in, std::ostream& out, 
     add_config(*run_command, config_file);
     CLI::App* check_command = app.add_subcommand("check", "Say what is wrong with a configuration");
     add_config(*check_command, config_file);
+    DiffOptions diff_options;
+    CLI::App* diff_command =
+        app.add_subcommand("diff", "Say what a configuration changes: 0: nothing, 1: something, 2: error");
+    add_config(*diff_command, diff_options.config_file);
+    diff_command
+        ->add_option("--against", diff_options.against,
+                     "the file to compare with; without it, what the running proxy uses")
+        ->type_name("FILE");
+    Operation diff_operation;
+    diff_command->add_option("--socket", diff_operation.remote.socket, "the running proxy's admin socket")
+        ->type_name("PATH");
+    diff_command->add_option("--url", diff_operation.remote.url, "the running proxy's admin address")
+        ->type_name("URL");
+    diff_command->add_flag("--json", diff_options.json, "JSON instead of a table");
 
     sql::Dialect dialect = sql::Dialect::postgres;
     const std::map<std::string, sql::Dialect> dialects{{"postgres", sql::Dialect::postgres},
@@ -55,6 +70,12 @@ int cli(int argc, const char* const* argv, std::istream& in, std::ostream& out, 
     }
     if (*run_command) return run(config_file);
     if (*check_command) return check(config_file, out, err);
+    if (*diff_command && diff_options.against.empty()) {
+        diff_operation.remote.config_file = diff_options.config_file;
+        diff_operation.json = diff_options.json;
+        return diff_running(diff_operation, {out, err});
+    }
+    if (*diff_command) return diff(diff_options, out, err);
     if (*classify_command) return classify_lines(dialect, in, out);
     if (const auto done = operator_commands.run({out, err})) return *done;
     if (*version_command) out << "holdfast " HOLDFAST_VERSION "\n";

@@ -258,6 +258,18 @@ int kill_session(const Operation& operation, Streams to) {
     return exit_done;
 }
 
+int diff_running(const Operation& operation, Streams to) {
+    Talk talk(operation, to);
+    const auto answer = talk.get("/api/v1/diff");
+    if (!answer) return talk.exit_code == exit_failed ? exit_usage : talk.exit_code;
+    if (operation.json) {
+        to.out << json{{"changes", list_of(*answer, "changes")}}.dump() << '\n';
+    } else {
+        to.out << answer->value("table", "");
+    }
+    return list_of(*answer, "changes").empty() ? exit_done : exit_failed;
+}
+
 int reload_config(const Operation& operation, Streams to) {
     Talk talk(operation, to);
     const auto answer = operation.dry_run ? talk.get("/api/v1/diff")
@@ -268,18 +280,8 @@ int reload_config(const Operation& operation, Streams to) {
         to.out << answer->dump(2) << '\n';
         return exit_done;
     }
-    const json& changes = list_of(*answer, "changes");
-    for (const auto& each : changes) {
-        const std::string kind = each.value("kind", "");
-        to.out << (kind == "added" ? "+ " : kind == "removed" ? "- " : "~ ") << each.value("path", "");
-        if (kind == "changed") {
-            to.out << ": " << each.value("before", "") << " -> " << each.value("after", "");
-        } else {
-            to.out << " = " << each.value(kind == "added" ? "after" : "before", "");
-        }
-        to.out << (each.value("applied", true) ? "" : "  (needs a restart)") << '\n';
-    }
-    if (changes.empty()) to.out << "nothing differs from the configuration in use\n";
+    to.out << answer->value("table", "");
+    if (list_of(*answer, "changes").empty()) to.out << "nothing differs from the configuration in use\n";
     return exit_done;
 }
 

@@ -46,5 +46,8 @@ int pause_cluster(const Operation& operation, Streams to);
 int resume_cluster(const Operation& operation, Streams to);
 int kill_session(const Operation& operation, Streams to);
 int reload_config(const Operation& operation, Streams to);
+/// What a reload would change. Returns 0: nothing; 1: something; 2: the file has errors, or the proxy refused;
+/// 3: it can't be reached.
+int diff_running(const Operation& operation, Streams to);
 
 }  // namespace holdfast::app

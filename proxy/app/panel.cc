@@ -1,10 +1,13 @@
 #include "proxy/app/panel.h"
 
 #include <algorithm>
+#include <sstream>
 #include <unistd.h>
 #include <utility>
 
+#include "config/flatten.h"
 #include "config/compare.h"
+#include "proxy/app/diff.h"
 #include "proxy/app/report.h"
 #include "proxy/engine/session.h"
 
@@ -32,23 +35,6 @@ json to_json(const config::Diagnostic& diagnostic) {
             {"line", diagnostic.line},
             {"column", diagnostic.column},
             {"message", diagnostic.message}};
-}
-
-std::string_view word(config::Change::Kind kind) {
-    switch (kind) {
-        case config::Change::Kind::added: return "added";
-        case config::Change::Kind::removed: return "removed";
-        case config::Change::Kind::changed: return "changed";
-    }
-    return "unknown";
-}
-
-json to_json(const config::Change& change) {
-    return {{"kind", word(change.kind)},
-            {"path", change.path},
-            {"before", change.before},
-            {"after", change.after},
-            {"applied", change.reload == config::Reload::hot}};
 }
 
 }  // namespace
@@ -115,15 +101,13 @@ json Panel::config() const {
     return {{"settings", std::move(list)}};
 }
 
-Outcome Panel::outcome_of(const Reloader::Report& report,
-                          const std::shared_ptr<const config::Settings>& before) {
+/// The changes twice: for scripts, and as a table for people.
+Outcome Panel::outcome_of(const Reloader::Report& report) {
     Outcome outcome;
-    outcome.body["changes"] = json::array();
-    if (report.settings && before) {
-        for (const auto& change : config::compare(*before, *report.settings)) {
-            outcome.body["changes"].push_back(to_json(change));
-        }
-    }
+    std::ostringstream table;
+    print_changes(report.changes, Form::table, table);
+    outcome.body["changes"] = changes_json(report.changes);
+    outcome.body["table"] = table.str();
     outcome.body["diagnostics"] = json::array();
     for (const auto& each : report.diagnostics) outcome.body["diagnostics"].push_back(to_json(each));
     if (!report.result) {
@@ -135,17 +119,18 @@ Outcome Panel::outcome_of(const Reloader::Report& report,
 }
 
 void Panel::diff(OnOutcome on_done) {
-    parts_.reloader.examine([this, on_done = std::move(on_done)](const Reloader::Report& report) {
-        on_done(outcome_of(report, parts_.settings()));
+    parts_.reloader.examine([on_done = std::move(on_done)](const Reloader::Report& report) {
+        on_done(outcome_of(report));
     });
 }
 
 void Panel::reload(const Actor& actor, OnOutcome on_done) {
     parts_.log.info("reload_requested", {{"by", actor.who}, {"reason", actor.reason}});
-    const auto before = parts_.settings();
-    parts_.reloader.request([before, on_done = std::move(on_done)](const Reloader::Report& report) {
-        Outcome outcome = outcome_of(report, before);
-        outcome.body["result"] = report.result ? "applied" : "rejected";
+    parts_.reloader.request([on_done = std::move(on_done)](const Reloader::Report& report) {
+        Outcome outcome = outcome_of(report);
+        outcome.body["result"] = !report.result            ? "rejected"
+                                 : report.changes.empty() ? "unchanged"
+                                                          : "applied";
         on_done(std::move(outcome));
     });
 }

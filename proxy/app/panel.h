@@ -49,8 +49,7 @@ private:
                                     const std::string& cluster) const;
     std::optional<admin::Outcome> objection(const engine::Cluster& cluster, const health::ServerView& server,
                                             health::Duty duty) const;
-    static admin::Outcome outcome_of(const Reloader::Report& report,
-                                     const std::shared_ptr<const config::Settings>& before);
+    static admin::Outcome outcome_of(const Reloader::Report& report);
 
     Parts parts_;
     TimePoint started_at_;

@@ -16,6 +16,7 @@
 #include "proxy/admin/log_spdlog.h"
 #include "proxy/admin/metrics.h"
 #include "proxy/admin/timeline.h"
+#include "proxy/app/config_watch.h"
 #include "proxy/app/descriptors.h"
 #include "proxy/app/duties.h"
 #include "proxy/app/loop_lag.h"
@@ -41,6 +42,8 @@ std::string state_file(const config::Proxy& settings) {
 
 /// The running process: what serves, what tells about it, and how it ends. Lives inside run().
 class Process {
+    using ConfigResult = admin::PrometheusMetrics::ConfigResult;
+
 public:
     Process(loop::Loop& loop, admin::SpdLog& log, const std::string& config_file)
         : loop_(loop),
@@ -55,14 +58,24 @@ public:
           reloader_(
               loop, log_, manager_, config_file,
               [this](const Candidate& candidate) { return apply(candidate, true); },
-              [this] { metrics_.config_rejected(); }),
+              [this](const Reloaded& reloaded) { on_reloaded(reloaded); }),
+          watch_(
+              loop, log_,
+              [this](bool is_in_use) {
+                  metrics_.set_config_in_sync(is_in_use && !reloader_.needs_restart());
+              },
+              [this] {
+                  if (settings_->reload.watch && !is_stopping_) reloader_.request();
+              }),
           panel_({loop, log_, service_, duties_, reloader_, timeline_, [this] { return settings_; }}) {}
 
     /// Opens every address, and begins.
     Status start(const Candidate& candidate) {
-        reloader_.keep_rsa(candidate.rsa);
+        reloader_.begin_with(candidate);
         duties_.open(state_file(candidate.settings->proxy));
         if (Status applied = apply(candidate, false); !applied) return applied;
+        metrics_.config_read(ConfigResult::started, static_cast<double>(loop_.unix_seconds()));
+        watch_.follow(settings_->sources, ConfigWatch::Use::yes, attention());
         for (const int signal : {SIGTERM, SIGINT}) {
             signals_.push_back(loop_.on_signal(signal, [this] { stop(); }));
         }
@@ -99,8 +112,21 @@ private:
         if (const auto advice = descriptor_advice(raise_descriptor_limit(), next)) {
             log_.warn("too_few_descriptors", {{"advice", *advice}});
         }
-        metrics_.config_applied(static_cast<double>(loop_.unix_seconds()), is_reload);
         return {};
+    }
+
+    void on_reloaded(const Reloaded& reloaded) {
+        const bool is_in_use = reloaded.result != Reloaded::Result::rejected;
+        const auto result = !is_in_use                                       ? ConfigResult::rejected
+                            : reloaded.result == Reloaded::Result::unchanged ? ConfigResult::unchanged
+                                                                             : ConfigResult::applied;
+        metrics_.config_read(result, static_cast<double>(loop_.unix_seconds()));
+        watch_.follow(reloaded.sources, is_in_use ? ConfigWatch::Use::yes : ConfigWatch::Use::no,
+                      attention());
+    }
+
+    ConfigWatch::Attention attention() const {
+        return settings_->reload.watch ? ConfigWatch::Attention::fast : ConfigWatch::Attention::slow;
     }
 
     Result<std::unique_ptr<admin::HttpServer>> open_admin(const config::Admin& admin) {
@@ -144,6 +170,7 @@ private:
     ServiceManager manager_;
     LoopLag lag_;
     Reloader reloader_;
+    ConfigWatch watch_;
     Panel panel_;
     std::unique_ptr<admin::HttpServer> http_;
     std::vector<std::unique_ptr<health::Watch>> signals_;

@@ -350,9 +350,12 @@ def test_reload_says_what_it_changes(proxy, operator):
     assert "nothing differs" in operator("reload", "--dry-run")
     proxy.settings["proxy"]["max_clients"] = 77
     proxy.write_config()
-    assert "proxy.max_clients: 10000 -> 77" in operator("reload", "--dry-run")
+    assert "~ proxy.max_clients   10000 -> 77" in operator("reload", "--dry-run")
+    done = operator.run("diff")
+    assert (done.returncode, done.stdout) == (1, "~ proxy.max_clients   10000 -> 77\n")
     assert operator.json("status")["clients_max"] == 10000
-    assert "proxy.max_clients: 10000 -> 77" in operator("reload", "--reason", "smaller")
+    assert "proxy.max_clients   10000 -> 77" in operator("reload", "--reason", "smaller")
+    assert operator.run("diff").returncode == 0
     assert operator.json("status")["clients_max"] == 77
     proxy.settings["cluster"]["shop"]["routing"] = {"max_lagg": "5s"}
     proxy.write_config()

@@ -104,3 +104,40 @@ TEST_CASE("command line: classify names the protocol") {
     CHECK(outcome.code == 0);
     CHECK(outcome.out == "{\"destination\":\"replica\",\"reason\":\"read\",\"session\":[]}\n");
 }
+
+TEST_CASE("command line: diff says what a file changes, as diff(1) does with its exit code") {
+    const TemporaryFile before(good);
+    std::string text = good;
+    text.replace(text.find("\"10.0.1.12\""), 11, "{ name = \"pg3\", address = \"10.0.1.13\", weight = 50 }");
+    text.replace(text.find("\"x\""), 3, "\"sesame\"");
+    text += "connect_timeout = \"5s\"\n[proxy]\nstate_file = \"/var/lib/holdfast/state.json\"\n";
+    const TemporaryFile after(text);
+
+    const Outcome nothing = command({"diff", "-c", before.path.c_str(), "--against", before.path.c_str()});
+    CHECK(nothing.code == 0);
+    CHECK(nothing.out + nothing.err == "");
+
+    const Outcome table = command({"diff", after.path.c_str(), "--against", before.path.c_str()});
+    CHECK(table.code == 1);
+    CHECK(table.err == "");
+    CHECK(
+        table.out ==
+        "~ proxy.state_file                  (not set) -> /var/lib/holdfast/state.json   (needs a restart)\n"
+        "+ cluster.shop.servers[pg3]         name = pg3, address = 10.0.1.13:5432, weight = 50\n"
+        "~ cluster.shop.connect_timeout      2s -> 5s\n"
+        "~ cluster.shop.service.password     (secret) -> (secret)\n"
+        "- cluster.shop.servers[10.0.1.12]   name = 10.0.1.12, address = 10.0.1.12:5432\n");
+
+    const Outcome json = command({"diff", after.path.c_str(), "--against", before.path.c_str(), "--json"});
+    CHECK(json.code == 1);
+    CHECK(
+        json.out.find(R"({"after":"5s","before":"2s","kind":"changed","path":"cluster.shop.connect_timeout",)"
+                      R"("reload":"applied"})") != std::string::npos);
+    CHECK(json.out.find("sesame") == std::string::npos);
+
+    const TemporaryFile bad("[proxi]\n");
+    const Outcome trouble = command({"diff", bad.path.c_str(), "--against", before.path.c_str()});
+    CHECK(trouble.code == 2);
+    CHECK(trouble.out == "");
+    CHECK(trouble.err.find("unknown key 'proxi'") != std::string::npos);
+}
