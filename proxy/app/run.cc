@@ -56,7 +56,8 @@ public:
           manager_(loop.events()),
           lag_(loop.events(), [this](Duration lag) { metrics_.loop_was_late(lag); }),
           reloader_(
-              loop, log_, config_file, [this](const Candidate& candidate) { return apply(candidate, true); },
+              loop, log_, manager_, config_file,
+              [this](const Candidate& candidate) { return apply(candidate, true); },
               [this](const Reloaded& reloaded) { on_reloaded(reloaded); }),
           watch_(
               loop, log_,
@@ -81,6 +82,7 @@ public:
         signals_.push_back(loop_.on_signal(SIGHUP, [this] {
             if (!is_stopping_) reloader_.request();
         }));
+        manager_.show([this] { return service_.status_line(); });
         manager_.announce_ready([this] { return service_.ready(); }, [this] { log_.info("ready", {}); });
         return {};
     }
@@ -149,7 +151,7 @@ private:
         is_stopping_ = true;
         const auto limit = settings_->proxy.drain_timeout;
         log_.info("stopping", {{"drain_timeout_ms", limit.count()}});
-        manager_.announce_stopping();
+        manager_.announce_stopping(limit);
         drain_timer_ = loop_.events().after(limit, [this] {
             log_.warn("stopping_now", {{"reason", "clients were not done within proxy.drain_timeout"}});
             loop_.stop();

@@ -14,6 +14,7 @@
 #include "protocol/postgres/dialect.h"
 #include "proxy/app/access.h"
 #include "proxy/app/catalog_directory.h"
+#include "proxy/app/status_line.h"
 #include "proxy/loop/tls_context.h"
 
 namespace holdfast::app {
@@ -314,6 +315,14 @@ std::string Service::ready_detail() const {
         entry["primary"] = view.primary ? nlohmann::json(view.find(*view.primary)->name) : nlohmann::json();
     }
     return detail.dump();
+}
+
+std::string Service::status_line() const {
+    std::vector<ClusterNow> now;
+    for (const auto& cluster : clusters_) {
+        if (!cluster->is_ending) now.push_back({cluster->name, cluster->monitor->view()});
+    }
+    return app::status_line(now);
 }
 
 void Service::shut_down(std::function<void()> on_empty) {

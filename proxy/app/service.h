@@ -45,6 +45,8 @@ public:
     /// Every cluster of the first configuration has had its first round of probes, and no shutdown has begun.
     bool ready() const;
     std::string ready_detail() const;
+    /// For the service manager: who the primaries are, in one line.
+    std::string status_line() const;
     /// A cluster as operators see it; the pointers live as long as it is configured.
     struct ClusterRef {
         const config::Cluster* settings;  // servers in their places
