@@ -60,6 +60,25 @@ void check_service(Context& context, const Cluster& cluster, const std::vector<U
     context.warning({cluster.line, 1}, message);
 }
 
+/// What needs to know of logins or statements does not hold where nobody reads them.
+void check_relays(Context& context, const Cluster& cluster) {
+    const Limits& limits = cluster.limits;
+    const Timeouts& timeouts = cluster.timeouts;
+    const bool has_any = !cluster.access.empty() || limits.user_connections > 0 ||
+                         limits.database_connections > 0 || !limits.exceptions.empty() ||
+                         limits.login_failures > 0 || timeouts.idle.count() > 0 ||
+                         timeouts.idle_in_transaction.count() > 0 || timeouts.transaction.count() > 0 ||
+                         timeouts.query.count() > 0;
+    for (const Listener& listener : cluster.listeners) {
+        if (!has_any || listener.role != ListenerRole::tcp) continue;
+        context.warning(
+            {listener.line, 1},
+            "cluster." + printable(cluster.name) +
+                ".listener: role \"tcp\" passes bytes on unread: access rules, limits of users and "
+                "databases, and timeouts do not hold there; restrict it with allow = [\"10.0.0.0/8\"]");
+    }
+}
+
 void check_inline_secrets(Context& context) {
     const Position at = context.first_inline_secret();
     if (at.line == 0) return;
@@ -76,7 +95,10 @@ void check_inline_secrets(Context& context) {
 
 void check_across(Context& context, const Settings& settings) {
     check_addresses(context);
-    for (const Cluster& cluster : settings.clusters) check_service(context, cluster, settings.users);
+    for (const Cluster& cluster : settings.clusters) {
+        check_service(context, cluster, settings.users);
+        check_relays(context, cluster);
+    }
     check_inline_secrets(context);
 }
 

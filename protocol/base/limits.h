@@ -87,6 +87,24 @@ inline constexpr size_t gtid_intervals_max = 2'048;
 /// sets no bound, MySQL 256 channels.
 inline constexpr size_t replication_sources_max = 256;
 
+/// A PROXY protocol header, with what load balancers add to it (TLS facts, ids of endpoints).
+inline constexpr size_t proxy_header_bytes_max = 4'096;
+/// It comes with the first packet of a connection: a balancer that takes longer is none.
+inline constexpr std::chrono::milliseconds proxy_header_timeout = 5s;
+/// Connections of one listener whose header is awaited.
+inline constexpr size_t proxy_headers_awaited_max = 1'000;
+/// Clients beyond proxy.max_clients that are let in so far that they can be told why not further.
+inline constexpr size_t refused_clients_max = 256;
+/// Addresses whose connections or failed logins are counted, in sets of four: a table of 24 bytes each.
+inline constexpr size_t source_buckets = 32'768;
+/// Logins that wait because of earlier failures, of one user from one address, and of all users from one.
+inline constexpr size_t delayed_logins_of_user_max = 5;
+inline constexpr size_t delayed_logins_of_address_max = 50;
+/// A statement that runs too long and is not ended by a cancel request is sent another one, no sooner.
+inline constexpr std::chrono::milliseconds cancel_again_after = 1s;
+/// Refused connections are logged at most once in so long: there may be thousands a second.
+inline constexpr std::chrono::milliseconds refusals_log_interval = 1s;
+
 /// One read takes at most this much from a socket.
 inline constexpr size_t read_chunk_bytes = 131'072;
 /// Reading from one side stops when the other side's queue passes the high mark, until the low mark.

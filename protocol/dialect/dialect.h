@@ -293,7 +293,8 @@ public:
     virtual bool unit_open() const = 0;            // a unit was begun and its last request has not been seen
     virtual size_t units_in_flight() const = 0;    // begun and not fully answered
     virtual const std::string& error() const = 0;  // after malformed
-    /// Bytes for the client when a connection ends for a protocol error (a FATAL).
+    /// Bytes for the client when a connection is ended from here (a FATAL); none where its server would be
+    /// silent.
     virtual void append_fatal(std::string_view code, std::string_view message, ByteBuffer& out) = 0;
 
     // --- a server's bytes -----------------------------------------------------------------------------
@@ -463,6 +464,8 @@ public:
     /// Splits a client's cancel key into our process id and secret; false: not one of ours.
     virtual bool parse_cancel_key(Bytes key, uint32_t& process_id, Bytes& secret) const = 0;
     virtual void append_fatal(std::string_view code, std::string_view message, ByteBuffer& out) const = 0;
+    /// The code, for append_fatal(), of a refusal because its user has too many connections.
+    virtual std::string_view user_limit_code() const { return "53300"; }
     /// The orderly end of an idle server connection.
     virtual void append_goodbye(ByteBuffer& out) const = 0;
 };

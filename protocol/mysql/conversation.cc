@@ -142,6 +142,8 @@ bool Conversation::append_reset(ByteBuffer& out) {
 
 void Conversation::append_fatal(std::string_view code, std::string_view message, ByteBuffer& out) {
     const ErrorNumber error = error_of(code);
+    // MariaDB ends connections that are idle for too long without a word.
+    if (error.number == error::client_interaction_timeout && around_.is_mariadb) return;
     const uint8_t sequence = units_.empty() ? uint8_t{1} : units_.front().next_sequence;
     append_err(out, sequence, error.number, error.sqlstate, message);
 }

@@ -51,6 +51,7 @@ PrometheusClusterMetrics::PrometheusClusterMetrics(MetricStore& store, const std
       hold_duration_(series_.histogram(rows::hold_duration)),
       cancels_found_(series_.counter(rows::cancel_requests, {{"result", "found"}})),
       cancels_not_found_(series_.counter(rows::cancel_requests, {{"result", "not_found"}})),
+      query_timeouts_(series_.counter(rows::query_timeouts)),
       stale_reads_avoided_(series_.counter(rows::stale_reads_avoided)),
       failovers_(series_.counter(rows::failovers)),
       failover_duration_(series_.histogram(rows::failover_duration)),

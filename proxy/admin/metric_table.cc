@@ -47,6 +47,7 @@ constexpr const MetricRow* all_rows[] = {
     &rows::hold_duration,
     &rows::losses,
     &rows::cancel_requests,
+    &rows::query_timeouts,
     &rows::failovers,
     &rows::failover_duration,
     &rows::primary_present,

@@ -137,6 +137,9 @@ inline constexpr MetricRow losses{"holdfast_losses_total", MetricKind::counter, 
 inline constexpr MetricRow cancel_requests{"holdfast_cancel_requests_total", MetricKind::counter,
                                            "cluster,result",
                                            "Cancel requests, by whether their key named a session."};
+inline constexpr MetricRow query_timeouts{
+    "holdfast_query_timeouts_total", MetricKind::counter, "cluster",
+    "Cancel requests sent to servers because of timeouts.query or timeouts.transaction."};
 inline constexpr MetricRow stale_reads_avoided{
     "holdfast_stale_reads_avoided_total", MetricKind::counter, "cluster",
     "Reads sent elsewhere because a replica might have missed the session's last write."};

@@ -109,7 +109,9 @@ private:
         settings_ = candidate.settings;
         program_log_.set_threshold(admin::to_level(next.proxy.log_level));
         program_log_.set_format(next.proxy.log_format);
-        if (const auto advice = descriptor_advice(raise_descriptor_limit(), next)) {
+        const uint64_t descriptors = raise_descriptor_limit();
+        loop_.set_descriptor_ceiling(descriptor_ceiling(descriptors));
+        if (const auto advice = descriptor_advice(descriptors, next)) {
             log_.warn("too_few_descriptors", {{"advice", *advice}});
         }
         return {};

@@ -10,10 +10,11 @@ namespace holdfast::engine {
 using dialect::Step;
 
 ServerConnection::ServerConnection(Cluster& cluster, ServerId server, IdentityRef identity,
-                                   std::shared_ptr<const dialect::Credential> credential)
+                                   std::shared_ptr<const dialect::Credential> credential, ByteBuffer header)
     : cluster_(cluster),
       credential_(std::move(credential)),
       identity_(std::move(identity)),
+      header_(std::move(header)),
       server_(server) {}
 
 ServerConnection::~ServerConnection() {
@@ -52,6 +53,7 @@ void ServerConnection::connected(Result<std::unique_ptr<Link>> link) {
     }
     link_ = *std::move(link);
     state_ = State::logging_in;
+    if (!header_.empty()) link_->write(header_);
     attempt_ = cluster_.world().after(limits::server_login_timeout, [this] {
         ConnectFailure failure;
         failure.result = ServerConnectResult::timed_out;

@@ -45,8 +45,9 @@ public:
 /// Made by start(); the user then hears either on_server_ready or on_server_failed, later.
 class ServerConnection final : public LinkOwner {
 public:
+    /// header  what the server is sent before anything else (PROXY protocol); may be empty
     ServerConnection(Cluster& cluster, ServerId server, IdentityRef identity,
-                     std::shared_ptr<const dialect::Credential> credential);
+                     std::shared_ptr<const dialect::Credential> credential, ByteBuffer header = {});
     ~ServerConnection() override;
     ServerConnection(const ServerConnection&) = delete;
     ServerConnection& operator=(const ServerConnection&) = delete;
@@ -60,6 +61,8 @@ public:
     const dialect::Parameters& parameters() const { return *parameters_; }
     std::optional<bool> says_replica() const { return says_replica_; }
     Bytes cancel_key() const { return as_bytes(cancel_key_); }
+    /// For whom it was opened, as its server was told: whoever cancels on its behalf must say the same.
+    const ByteBuffer& header() const { return header_; }
     /// A cancel request for it is on its way: it must not be given to another session.
     void cancel_sent() { was_cancelled_ = true; }
     bool was_cancelled() const { return was_cancelled_; }
@@ -105,6 +108,7 @@ private:
     std::shared_ptr<const dialect::Parameters> parameters_;
     IdentityRef identity_;
     std::string cancel_key_;
+    ByteBuffer header_;
     TimePoint since_;
     ServerId server_;
     State state_ = State::connecting;

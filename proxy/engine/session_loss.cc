@@ -27,6 +27,7 @@ void Session::drop_slot(Slot slot) {
         waiting->link()->resume(Pause::in_turn);
     }
     if (slot == primary_slot_) finish_timer_.reset();
+    if (slot == active_) cancelling_ = false;
     if (slot != primary_slot_ && reader_ == place->server()) read_from(std::nullopt);
     defer_death(std::move(place));
     if (conversation_) conversation_->slot_lost(slot);

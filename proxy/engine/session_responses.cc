@@ -186,7 +186,10 @@ void Session::unit_done(Slot slot) {
         }
         stall_timer_.reset();
         if (conversation_->transaction() == Transaction::idle) wrote_ = false;
-    } else if (retained_whole_) {
+    } else {
+        query_began_at_ = at;
+    }
+    if (busy() && retained_whole_) {
         // Answered: if those behind it are run again, it must not be.
         retained_.erase(retained_.begin(),
                         retained_.begin() + static_cast<std::ptrdiff_t>(retained_sizes_.front()));

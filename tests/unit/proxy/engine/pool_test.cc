@@ -118,6 +118,7 @@ public:
     void hold_ended(HoldOutcome, Duration) override {}
     void loss(LossOutcome) override {}
     void cancel_request(bool) override {}
+    void query_timed_out() override {}
     void stale_read_avoided() override {}
     void failover_completed(Duration) override {}
     void view_changed(const health::View&) override {}
