@@ -25,11 +25,15 @@ inline constexpr size_t statement_retained_bytes_max = 262'144;
 /// An extended-protocol batch is routed as a whole while its bytes fit here; a longer one goes to the
 /// primary.
 inline constexpr size_t batch_collected_bytes_max = 65'536;
-/// Prepared statements' texts and settings that one session may have replayed on other servers.
+/// Settings and what SQL's PREPARE made that one session may have replayed on other servers.
 inline constexpr size_t session_state_bytes_max = 16'777'216;
 /// The same in number, and the number of changes (and savepoints) within one transaction: each is looked for
 /// among all others, which must not hold the loop up. A session with more than that can't be moved.
 inline constexpr size_t session_state_entries_max = 2'000;
+/// Statements that one client has prepared by the protocol's own messages: texts, names, and so much more for
+/// each. MySQL's servers allow 16,382 of them by default, all clients together.
+inline constexpr size_t prepared_bytes_max = 67'108'864;
+inline constexpr size_t prepared_overhead_bytes = 256;
 /// Statements that are kept classified, for each database, while no session uses them.
 inline constexpr size_t statement_cache_entries_max = 10'000;
 inline constexpr size_t statement_cache_bytes_max = 16'777'216;
@@ -52,6 +56,9 @@ inline constexpr size_t learned_statements_max = 10'000;
 inline constexpr std::chrono::milliseconds partial_batch_patience = 10ms;
 /// A server login, beyond the connect timeout: a busy machine forks slowly.
 inline constexpr std::chrono::milliseconds server_login_timeout = 10s;
+/// Logins at one server that begin while none has ended; each that has lets two more begin. Of many that
+/// begin at once none is through before nearly all are.
+inline constexpr size_t logins_at_first = 8;
 /// A connection that is made fit for another session (DISCARD ALL); one that takes longer is closed.
 inline constexpr std::chrono::milliseconds server_reset_timeout = 10s;
 /// After a failed connection attempt a session tries again, if no news of the servers came before.

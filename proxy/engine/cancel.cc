@@ -50,7 +50,7 @@ void CancelCommand::send(Cluster& cluster, ServerId server, IdentityRef identity
     self.limit_ = cluster.world().after(limits::server_login_timeout, [&self] { self.finish(); });
     self.connection_ = std::make_unique<ServerConnection>(cluster, server, std::move(identity),
                                                           std::move(credential), std::move(header));
-    self.connection_->start(self);
+    self.connection_->start(self, ServerConnection::Turn::at_once);
 }
 
 void CancelCommand::on_server_ready(ServerConnection& connection) {

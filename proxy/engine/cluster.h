@@ -16,6 +16,7 @@
 #include "proxy/engine/access_rules.h"
 #include "proxy/engine/client_counts.h"
 #include "proxy/engine/directory.h"
+#include "proxy/engine/login_queue.h"
 #include "proxy/engine/metrics.h"
 #include "proxy/engine/router.h"
 #include "proxy/engine/server_connection.h"
@@ -110,6 +111,10 @@ public:
     // Server connections and their pool.
     /// An idle connection of this identity, ready for use; nullptr: none.
     std::unique_ptr<ServerConnection> take_idle(ServerId server, const SharedIdentity& identity);
+    /// By whose turns logins at a server begin.
+    LoginQueue& login_queue(ServerId server) {
+        return login_queues_.try_emplace(server.value, world_).first->second;
+    }
     /// Whether pool.max_connections allows one more.
     bool may_open(ServerId server, const SharedIdentity& identity) const;
     /// Takes a connection back: cleans and keeps it when `reset` is what cleans it, else closes it.
@@ -164,6 +169,7 @@ private:
     std::unordered_map<uint32_t, std::shared_ptr<const dialect::Parameters>> remembered_;
     std::shared_ptr<const dialect::Parameters> remembered_any_;  // those of …
     IdentityRef remembered_of_;                                  // … this one
+    std::map<uint64_t, LoginQueue> login_queues_;                // by server
     std::map<PoolKey, std::vector<std::unique_ptr<ServerConnection>>> idle_;
     std::unordered_map<ServerConnection*, std::unique_ptr<ServerConnection>> resetting_;
     std::vector<std::unique_ptr<ServerConnection>> dying_;

@@ -52,7 +52,11 @@ public:
     ServerConnection(const ServerConnection&) = delete;
     ServerConnection& operator=(const ServerConnection&) = delete;
 
-    void start(ServerConnectionUser& user);
+    /// Whether a login waits for its turn (LoginQueue): what is urgent does not.
+    enum class Turn : uint8_t { its_own, at_once };
+    void start(ServerConnectionUser& user, Turn turn = Turn::its_own);
+    /// Its turn has come: called by the queue.
+    void begin();
     void set_user(ServerConnectionUser* user) { user_ = user; }
     bool ready() const { return state_ == State::ready; }
     ServerId server() const { return server_; }
@@ -82,6 +86,7 @@ public:
         user_ = nullptr;
         state_ = State::ended;
         attempt_.reset();  // it may be due in this very turn
+        login_over();
     }
     TimePoint idle_since() const { return since_; }
 
@@ -97,6 +102,7 @@ private:
     void derive_keys();
     void fail(ConnectFailure failure);
     void finish_login();
+    void login_over();
 
     Cluster& cluster_;
     ServerConnectionUser* user_ = nullptr;
@@ -110,6 +116,7 @@ private:
     std::string cancel_key_;
     ByteBuffer header_;
     TimePoint since_;
+    uint64_t login_turn_ = 0;  // in the queue; 0: not in it, or not any more
     ServerId server_;
     State state_ = State::connecting;
     bool was_cancelled_ = false;
