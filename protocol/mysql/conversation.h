@@ -129,7 +129,7 @@ private:
         uint8_t shift = 0;             // what is added to the server's sequence numbers
         uint8_t refusals = 0;          // by servers that were the primary
         bool resendable = false;       // its bytes are kept: a refusal proves that it was not carried out
-        bool trackers_lie = false;     // SET STATEMENT: what is reported holds for this statement only
+        bool trackers_lie = false;     // SET STATEMENT: what is reported holds for one statement only
         bool is_call = false;          // answers and statements can't be matched one by one
         bool changes_reading = false;  // what a text behind it means is known when it is answered
         bool owes_eof = false;         // behind the column definitions, to a client without DEPRECATE_EOF
@@ -138,6 +138,7 @@ private:
         std::unique_ptr<std::string>
             names_last;  // an execution of "the last one prepared", without an id yet
         bool ends_transaction = false;
+        bool holds_for_one_statement(std::string_view variable) const;
     };
     /// A command of the proxy's own that brings a connection to the session's state.
     struct Sync {

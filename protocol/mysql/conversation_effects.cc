@@ -93,14 +93,30 @@ bool is_set_transaction(std::string_view text) {
     return true;
 }
 
+bool names_variable(const sql::Effect& effect, std::string_view name) {
+    if (effect.kind != EffectKind::set) return false;
+    return effect.key == name || (effect.key == "names" && is_character_set(name));
+}
+
 bool names_variable(const sql::Statement& statement, std::string_view name) {
-    return std::any_of(statement.effects.begin(), statement.effects.end(), [&](const sql::Effect& effect) {
-        if (effect.kind != EffectKind::set) return false;
-        return effect.key == name || (effect.key == "names" && is_character_set(name));
-    });
+    return std::any_of(statement.effects.begin(), statement.effects.end(),
+                       [&](const sql::Effect& effect) { return names_variable(effect, name); });
 }
 
 }  // namespace
+
+/// Whether a variable that is reported now is set back behind the statement.
+bool Conversation::Unit::holds_for_one_statement(std::string_view variable) const {
+    if (!trackers_lie) return false;
+    const bool can_tell = statements && !is_call && next_statement > 0;
+    if (!can_tell) return true;
+    const sql::Statement& done = (*statements)[next_statement - 1];
+    return done.is_set_statement &&
+           std::none_of(done.effects.begin(), done.effects.end(), [&](const sql::Effect& effect) {
+               return effect.kind == EffectKind::set_opaque ? effect.key == variable
+                                                            : names_variable(effect, variable);
+           });
+}
 
 /// The next statement of the oldest unit has succeeded.
 void Conversation::statement_done(Slot slot, Unit& unit) {
@@ -243,7 +259,11 @@ void Conversation::take_session_state(Slot slot, Unit& unit, const OkPacket& ok)
 
 void Conversation::take_variable(Slot slot, std::string_view name, std::string_view value, const Unit& unit) {
     if (name == "last_gtid") reported_write_ = true;
-    if (unit.trackers_lie) return;
+    if (unit.holds_for_one_statement(name)) {
+        // Of several statements, nobody can tell whose it is.
+        if (unit.is_call && unit.statements && unit.statements->size() > 1) pins_.settings = true;
+        return;
+    }
     if (name == "sql_mode") {
         ansi_quotes_ = value.find("ANSI") != std::string_view::npos;
         no_backslash_escapes_ = value.find("NO_BACKSLASH_ESCAPES") != std::string_view::npos;
