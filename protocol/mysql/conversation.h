@@ -304,6 +304,7 @@ private:
     bool file_dropped_ = false;
     bool ansi_quotes_ = false;
     bool no_backslash_escapes_ = false;
+    bool sql_mode_is_reported_ = false;  // the two are known from a server's word, not from its flags
     bool encoding_is_safe_ = true;
     bool wants_read_only_ = false;
     bool wants_multi_statements_ = false;

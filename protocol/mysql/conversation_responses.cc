@@ -216,7 +216,8 @@ void Conversation::take_ok(Slot slot, Unit& unit, const OkPacket& ok) {
     transaction_ = (ok.status & status::in_transaction) != 0 ? Transaction::active : Transaction::idle;
     is_doubtful_ = false;  // the server tells
     is_autocommit_ = (ok.status & status::autocommit) != 0;
-    no_backslash_escapes_ = (ok.status & status::no_backslash_escapes) != 0;
+    // A routine's own sql_mode stays in the flag when it has ended: what is reported counts, once it is.
+    if (!sql_mode_is_reported_) no_backslash_escapes_ = (ok.status & status::no_backslash_escapes) != 0;
     SlotState& state = slots_[index(slot)];
     if (transaction_ == Transaction::active) {
         next_transaction_.clear();
