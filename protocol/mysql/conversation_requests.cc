@@ -12,6 +12,10 @@ using dialect::CutKind;
 using sql::Control;
 using sql::Destination;
 
+/// The first byte of what a replica acknowledges events with.
+/// spec    MariaDB Knowledge Base, "Semisynchronous Replication Plugin: ACK packet"
+constexpr uint8_t semi_sync_acknowledgement = 0xef;
+
 /// How the answer to a command is built.
 ReplyKind reply_kind(uint8_t command) {
     switch (command) {
@@ -106,6 +110,11 @@ Cut Conversation::cut(Bytes in, bool, ByteBuffer& out) {
     const Bytes payload = in.subspan(packet_header_bytes, there);
     if (payload.empty()) return answer_here(out, 1047, "08S01", "an empty packet is no command");
     scratch_.command = std::to_integer<uint8_t>(payload[0]);
+    if (scratch_.command == semi_sync_acknowledgement && pins_.replication && !units_.empty()) {
+        // What a replica says while events come to it: nobody answers it.
+        begin_stream(false);
+        return {CutKind::stream, scratch_.size};
+    }
     return cut_command(payload, whole, out);
 }
 
