@@ -28,6 +28,11 @@ bool is_safe_collation(uint8_t collation) {
     }
 }
 
+/// What a login with IGNORE_SPACE or INTERACTIVE makes of the server's own settings, and a reset unmakes.
+constexpr std::string_view ignore_space_again =
+    ", sql_mode=CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'IGNORE_SPACE')";
+constexpr std::string_view interactive_again = ", wait_timeout=@@interactive_timeout";
+
 }  // namespace
 
 Conversation::Conversation(const dialect::Identity& identity, StatementCache& statements, CutScratch& scratch,
@@ -136,6 +141,8 @@ bool Conversation::append_reset(ByteBuffer& out) {
         .bare_text(tracking_statement(around_.is_mariadb))
         .bare_text(", character_set_client=" + collation + ", character_set_results=" + collation +
                    ", collation_connection=" + collation)
+        .bare_text(client_has(capability::ignore_space) ? ignore_space_again : std::string_view())
+        .bare_text(client_has(capability::interactive) ? interactive_again : std::string_view())
         .finish();
     return true;
 }
