@@ -2,6 +2,7 @@
 #include "protocol/mysql/conversation.h"
 
 #include "protocol/base/numbers.h"
+#include "protocol/mysql/attributes.h"
 #include "protocol/mysql/errors.h"
 #include "protocol/mysql/schema.h"
 #include "protocol/mysql/tracking.h"
@@ -138,6 +139,7 @@ bool Conversation::append_reset(ByteBuffer& out) {
     }
     PacketWriter(out, 0)
         .u8(command::query)
+        .bare_text(client_has(capability::query_attributes) ? no_attributes : std::string_view())
         .bare_text(tracking_statement(around_.is_mariadb))
         .bare_text(", character_set_client=" + collation + ", character_set_results=" + collation +
                    ", collation_connection=" + collation)

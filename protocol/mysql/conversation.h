@@ -209,6 +209,7 @@ private:
     // conversation_commands.cc
     sql::Context context(bool truncated) const;
     dialect::Cut cut_command(Bytes payload, bool whole, ByteBuffer& out);
+    std::optional<std::string_view> query_text(Bytes payload) const;
     dialect::Cut cut_query(Bytes payload, bool whole, ByteBuffer& out);
     dialect::Cut cut_statement_command(Bytes payload, bool whole, ByteBuffer& out);
     std::optional<dialect::Cut> take_kill(const sql::Classification& classes, ByteBuffer& out);
@@ -237,13 +238,16 @@ private:
     void append_request(Bytes request, const Unit& unit, Slot slot, ByteBuffer& out);
     void append_execute(Bytes request, Prepared& prepared, Slot slot, ByteBuffer& out);
     struct TypesExtent {
-        size_t flag_at = 0;  // from the beginning of the packet
+        size_t flag_at = 0;  // from the beginning of the payload
         std::byte flag{};
         size_t begin = 0;
-        size_t size = 0;
+        size_t size = 0;        // of those of the statement's own parameters
+        bool is_there = false;  // all of it; else more bytes are needed, or it makes no sense
+        bool is_told = false;
+        bool has_more = false;  // attributes, behind the statement's own parameters
     };
-    static TypesExtent types_extent(uint8_t command, const Prepared& prepared);
-    bool note_types(Bytes request, const TypesExtent& extent, Prepared& prepared, Slot slot);
+    TypesExtent types_extent(Bytes payload, const Prepared& prepared) const;
+    void note_types(Bytes payload, const TypesExtent& extent, Prepared& prepared, Slot slot);
 
     // conversation_responses.cc
     struct Packet;

@@ -350,8 +350,10 @@ bool Conversation::rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) {
             append(prefix, request);
         }
         if (i == 0) {
-            scratch_.facts.text = unit.statement ? std::string_view(unit.statement->text())
-                                                 : as_text(request.subspan(packet_header_bytes + 1));
+            scratch_.facts.text =
+                unit.statement
+                    ? std::string_view(unit.statement->text())
+                    : query_text(request.subspan(packet_header_bytes)).value_or(std::string_view());
         }
         requests = requests.subspan(request.size());
     }

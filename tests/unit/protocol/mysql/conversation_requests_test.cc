@@ -397,8 +397,9 @@ TEST_CASE("mysql conversation: a connection that multi-statements were switched 
 }
 
 TEST_CASE(
-    "mysql conversation: the proxy's own statements are plain ones, whatever the client's capabilities") {
-    // With query attributes a server would take the first letter of each for a number of parameters.
-    CHECK((offered_capabilities("8.0.36", true) & capability::query_attributes) == 0);
-    CHECK((identity_capabilities & capability::query_attributes) == 0);
+    "mysql conversation: query attributes are offered where servers have them, and to a pool of their own") {
+    CHECK((offered_capabilities("8.0.36", true) & capability::query_attributes) != 0);
+    CHECK((offered_capabilities("8.0.22", true) & capability::query_attributes) == 0);
+    CHECK((offered_capabilities("11.8.2-MariaDB", true) & capability::query_attributes) == 0);
+    CHECK((identity_capabilities & capability::query_attributes) != 0);
 }
