@@ -2,6 +2,7 @@
 #include "protocol/mysql/conversation.h"
 
 #include "protocol/base/numbers.h"
+#include "protocol/mysql/attributes.h"
 #include "protocol/mysql/errors.h"
 #include "protocol/mysql/schema.h"
 #include "protocol/mysql/tracking.h"
@@ -27,6 +28,11 @@ bool is_safe_collation(uint8_t collation) {
         default: return true;
     }
 }
+
+/// What a login with IGNORE_SPACE or INTERACTIVE makes of the server's own settings, and a reset unmakes.
+constexpr std::string_view ignore_space_again =
+    ", sql_mode=CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'IGNORE_SPACE')";
+constexpr std::string_view interactive_again = ", wait_timeout=@@interactive_timeout";
 
 }  // namespace
 
@@ -133,9 +139,12 @@ bool Conversation::append_reset(ByteBuffer& out) {
     }
     PacketWriter(out, 0)
         .u8(command::query)
+        .bare_text(client_has(capability::query_attributes) ? no_attributes : std::string_view())
         .bare_text(tracking_statement(around_.is_mariadb))
         .bare_text(", character_set_client=" + collation + ", character_set_results=" + collation +
                    ", collation_connection=" + collation)
+        .bare_text(client_has(capability::ignore_space) ? ignore_space_again : std::string_view())
+        .bare_text(client_has(capability::interactive) ? interactive_again : std::string_view())
         .finish();
     return true;
 }

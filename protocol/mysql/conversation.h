@@ -129,7 +129,7 @@ private:
         uint8_t shift = 0;             // what is added to the server's sequence numbers
         uint8_t refusals = 0;          // by servers that were the primary
         bool resendable = false;       // its bytes are kept: a refusal proves that it was not carried out
-        bool trackers_lie = false;     // SET STATEMENT: what is reported holds for this statement only
+        bool trackers_lie = false;     // SET STATEMENT: what is reported holds for one statement only
         bool is_call = false;          // answers and statements can't be matched one by one
         bool changes_reading = false;  // what a text behind it means is known when it is answered
         bool owes_eof = false;         // behind the column definitions, to a client without DEPRECATE_EOF
@@ -138,6 +138,7 @@ private:
         std::unique_ptr<std::string>
             names_last;  // an execution of "the last one prepared", without an id yet
         bool ends_transaction = false;
+        bool holds_for_one_statement(std::string_view variable) const;
     };
     /// A command of the proxy's own that brings a connection to the session's state.
     struct Sync {
@@ -208,6 +209,7 @@ private:
     // conversation_commands.cc
     sql::Context context(bool truncated) const;
     dialect::Cut cut_command(Bytes payload, bool whole, ByteBuffer& out);
+    std::optional<std::string_view> query_text(Bytes payload) const;
     dialect::Cut cut_query(Bytes payload, bool whole, ByteBuffer& out);
     dialect::Cut cut_statement_command(Bytes payload, bool whole, ByteBuffer& out);
     std::optional<dialect::Cut> take_kill(const sql::Classification& classes, ByteBuffer& out);
@@ -236,13 +238,16 @@ private:
     void append_request(Bytes request, const Unit& unit, Slot slot, ByteBuffer& out);
     void append_execute(Bytes request, Prepared& prepared, Slot slot, ByteBuffer& out);
     struct TypesExtent {
-        size_t flag_at = 0;  // from the beginning of the packet
+        size_t flag_at = 0;  // from the beginning of the payload
         std::byte flag{};
         size_t begin = 0;
-        size_t size = 0;
+        size_t size = 0;        // of those of the statement's own parameters
+        bool is_there = false;  // all of it; else more bytes are needed, or it makes no sense
+        bool is_told = false;
+        bool has_more = false;  // attributes, behind the statement's own parameters
     };
-    static TypesExtent types_extent(uint8_t command, const Prepared& prepared);
-    bool note_types(Bytes request, const TypesExtent& extent, Prepared& prepared, Slot slot);
+    TypesExtent types_extent(Bytes payload, const Prepared& prepared) const;
+    void note_types(Bytes payload, const TypesExtent& extent, Prepared& prepared, Slot slot);
 
     // conversation_responses.cc
     struct Packet;
@@ -303,6 +308,7 @@ private:
     bool file_dropped_ = false;
     bool ansi_quotes_ = false;
     bool no_backslash_escapes_ = false;
+    bool sql_mode_is_reported_ = false;  // the two are known from a server's word, not from its flags
     bool encoding_is_safe_ = true;
     bool wants_read_only_ = false;
     bool wants_multi_statements_ = false;

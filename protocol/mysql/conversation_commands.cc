@@ -4,6 +4,7 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/dialect/rerun.h"
+#include "protocol/mysql/attributes.h"
 #include "protocol/mysql/conversation.h"
 #include "protocol/mysql/errors.h"
 
@@ -141,17 +142,25 @@ Cut Conversation::cut_command(Bytes payload, bool whole, ByteBuffer& out) {
     }
 }
 
+/// The text of a COM_QUERY, or as much as there is of it. nullopt: what is in front of it can't be read.
+std::optional<std::string_view> Conversation::query_text(Bytes payload) const {
+    const Bytes body = payload.subspan(1);
+    return client_has(capability::query_attributes) ? text_behind_attributes(body) : as_text(body);
+}
+
 Cut Conversation::cut_query(Bytes payload, bool whole, ByteBuffer& out) {
     if (!whole && payload.size() < limits::statement_classified_bytes_max && scratch_.stream_left > 0)
         return {};
-    const bool too_long = !whole || payload.size() > limits::statement_classified_bytes_max;
+    const auto readable = query_text(payload);
+    const bool too_long = !whole || payload.size() > limits::statement_classified_bytes_max || !readable;
     const std::string_view text =
-        as_text(payload.subspan(1)).substr(0, limits::statement_classified_bytes_max);
+        readable.value_or(std::string_view()).substr(0, limits::statement_classified_bytes_max);
     sql::classify(sql::Dialect::mysql, text, context(too_long), scratch_.query);
     take_classes(scratch_.query);
     scratch_.facts.text = text;
     if (too_long) {
-        scratch_.facts.commits |= wants_multi_statements_;  // a COMMIT may be in what was not read
+        // A COMMIT may be in what was not read.
+        scratch_.facts.commits |= wants_multi_statements_ || !readable;
         scratch_.facts.too_long = true;
         scratch_.facts.rerunnable = false;
         scratch_.facts.may_write = true;
@@ -236,9 +245,8 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
     const bool executes = command == command::stmt_execute || command == command::stmt_bulk_execute;
     if (executes && !whole) {
         // Of a long one all is needed to the types of its parameters.
-        const TypesExtent types = types_extent(command, *prepared);
-        if (packet_header_bytes + payload.size() < types.begin + types.size && scratch_.stream_left > 0)
-            return {};
+        const bool has_room = payload.size() < limits::statement_retained_bytes_max;
+        if (has_room && scratch_.stream_left > 0 && !types_extent(payload, *prepared).is_there) return {};
     }
     scratch_.statement_id = id;
     scratch_.statement = prepared->statement;
@@ -258,7 +266,7 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
             if (payload.size() < execute_head_bytes)
                 return answer_here(out, 1835, "HY000", "Malformed communication packet");
             if (const auto kill = take_kill(prepared->statement->classes, out)) return *kill;
-            scratch_.opens_cursor = std::to_integer<uint8_t>(payload[5]) != 0;
+            scratch_.opens_cursor = (std::to_integer<uint8_t>(payload[5]) & ~parameters_are_counted) != 0;
             if (scratch_.opens_cursor || prepared->has_long_data || prepared->has_cursor || is_partial) {
                 facts.destination = Destination::primary;
                 facts.rerunnable = false;

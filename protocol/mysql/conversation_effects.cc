@@ -70,11 +70,30 @@ std::string literal(std::string_view value) {
     return out + "'";
 }
 
+/// Second bytes of their letters can look like quotes or backslashes.
+constexpr std::array<std::string_view, 5> unsafe_character_sets = {"big5", "sjis", "gbk", "cp932", "gb18030"};
+
 bool is_unsafe_character_set(std::string_view name) {
-    for (const std::string_view unsafe : {"big5", "sjis", "gbk", "cp932", "gb18030"}) {
-        if (name == unsafe) return true;
+    return std::find(unsafe_character_sets.begin(), unsafe_character_sets.end(), name) !=
+           unsafe_character_sets.end();
+}
+
+/// Whether the character set that a SET chooses for the client may be an unsafe one. MariaDB does not report
+/// a character_set_client that was set by its name: the statement itself has to tell.
+bool chooses_unsafe_character_set(const sql::Effect& effect) {
+    if (effect.kind == EffectKind::set_opaque || effect.replay.empty()) return true;
+    std::string text = effect.replay;
+    std::transform(text.begin(), text.end(), text.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
+    for (const std::string_view unsafe : unsafe_character_sets) {
+        if (text.find(unsafe) != std::string::npos) return true;
     }
-    return false;
+    if (effect.key == "names") return false;  // by name, or reported
+    // A number, or whatever the server has by default.
+    const size_t equals = std::min(text.find('='), text.size() - 1);
+    const size_t value = std::min(text.find_first_not_of(" '\"`", equals + 1), text.size());
+    return value == text.size() || (text[value] >= '0' && text[value] <= '9') ||
+           text.compare(value, 7, "default") == 0;
 }
 
 /// Whether a server has told SET TRANSACTION statements and nothing else: they are run on another one.
@@ -93,14 +112,30 @@ bool is_set_transaction(std::string_view text) {
     return true;
 }
 
+bool names_variable(const sql::Effect& effect, std::string_view name) {
+    if (effect.kind != EffectKind::set) return false;
+    return effect.key == name || (effect.key == "names" && is_character_set(name));
+}
+
 bool names_variable(const sql::Statement& statement, std::string_view name) {
-    return std::any_of(statement.effects.begin(), statement.effects.end(), [&](const sql::Effect& effect) {
-        if (effect.kind != EffectKind::set) return false;
-        return effect.key == name || (effect.key == "names" && is_character_set(name));
-    });
+    return std::any_of(statement.effects.begin(), statement.effects.end(),
+                       [&](const sql::Effect& effect) { return names_variable(effect, name); });
 }
 
 }  // namespace
+
+/// Whether a variable that is reported now is set back behind the statement.
+bool Conversation::Unit::holds_for_one_statement(std::string_view variable) const {
+    if (!trackers_lie) return false;
+    const bool can_tell = statements && !is_call && next_statement > 0;
+    if (!can_tell) return true;
+    const sql::Statement& done = (*statements)[next_statement - 1];
+    return done.is_set_statement &&
+           std::none_of(done.effects.begin(), done.effects.end(), [&](const sql::Effect& effect) {
+               return effect.kind == EffectKind::set_opaque ? effect.key == variable
+                                                            : names_variable(effect, variable);
+           });
+}
 
 /// The next statement of the oldest unit has succeeded.
 void Conversation::statement_done(Slot slot, Unit& unit) {
@@ -111,6 +146,9 @@ void Conversation::statement_done(Slot slot, Unit& unit) {
 
 void Conversation::apply_effect(Slot slot, const sql::Effect& effect) {
     SlotState& state = slots_[index(slot)];
+    const bool is_set = effect.kind == EffectKind::set || effect.kind == EffectKind::set_opaque;
+    if (is_set && (effect.key == "character_set_client" || effect.key == "names"))
+        encoding_is_safe_ = !chooses_unsafe_character_set(effect);
     switch (effect.kind) {
         case EffectKind::set:
             if (is_access_mode(effect.key))
@@ -243,8 +281,13 @@ void Conversation::take_session_state(Slot slot, Unit& unit, const OkPacket& ok)
 
 void Conversation::take_variable(Slot slot, std::string_view name, std::string_view value, const Unit& unit) {
     if (name == "last_gtid") reported_write_ = true;
-    if (unit.trackers_lie) return;
+    if (unit.holds_for_one_statement(name)) {
+        // Of several statements, nobody can tell whose it is.
+        if (unit.is_call && unit.statements && unit.statements->size() > 1) pins_.settings = true;
+        return;
+    }
     if (name == "sql_mode") {
+        sql_mode_is_reported_ = true;
         ansi_quotes_ = value.find("ANSI") != std::string_view::npos;
         no_backslash_escapes_ = value.find("NO_BACKSLASH_ESCAPES") != std::string_view::npos;
     } else if (name == "character_set_client") {
@@ -334,7 +377,7 @@ void Conversation::session_was_reset(Slot slot) {
     wishes_.reset();
     next_transaction_.clear();
     last_insert_id_ = 0;
-    ansi_quotes_ = no_backslash_escapes_ = false;
+    ansi_quotes_ = no_backslash_escapes_ = sql_mode_is_reported_ = false;
     wants_read_only_ = false;
     for (auto& state : slots_) {
         state.synced = 0;

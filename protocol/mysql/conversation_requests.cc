@@ -12,6 +12,10 @@ using dialect::CutKind;
 using sql::Control;
 using sql::Destination;
 
+/// The first byte of what a replica acknowledges events with.
+/// spec    MariaDB Knowledge Base, "Semisynchronous Replication Plugin: ACK packet"
+constexpr uint8_t semi_sync_acknowledgement = 0xef;
+
 /// How the answer to a command is built.
 ReplyKind reply_kind(uint8_t command) {
     switch (command) {
@@ -58,6 +62,13 @@ bool is_opaque(const sql::Classification& text) {
                        [](const sql::Statement& each) { return each.is_opaque; });
 }
 
+/// Whether what servers report of variables holds for this statement only.
+/// executed    what it runs, if it is an EXECUTE
+bool sets_statement(const sql::Statement& statement, const sql::Classification* executed) {
+    if (statement.is_set_statement || !executed) return statement.is_set_statement;
+    return executed->statement_count > 0 && executed->statements[0].is_set_statement;
+}
+
 }  // namespace
 
 void CutScratch::clear() {
@@ -99,6 +110,11 @@ Cut Conversation::cut(Bytes in, bool, ByteBuffer& out) {
     const Bytes payload = in.subspan(packet_header_bytes, there);
     if (payload.empty()) return answer_here(out, 1047, "08S01", "an empty packet is no command");
     scratch_.command = std::to_integer<uint8_t>(payload[0]);
+    if (scratch_.command == semi_sync_acknowledgement && pins_.replication && !units_.empty()) {
+        // What a replica says while events come to it: nobody answers it.
+        begin_stream(false);
+        return {CutKind::stream, scratch_.size};
+    }
     return cut_command(payload, whole, out);
 }
 
@@ -273,14 +289,12 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
             const sql::Statement& each = classes->statements[i];
             const auto* text = each.executes_prepared ? executed_text(each) : nullptr;
             unit.is_call |= each.is_opaque || (each.executes_prepared && !text) || (text && is_opaque(*text));
+            unit.trackers_lie |= sets_statement(each, text);
             unit.changes_reading |= changes_reading(each);
         }
         note_statements(*classes, unit);
         // Some of what these do may be done when the server refuses the rest.
         if (unit.is_call || command == command::stmt_bulk_execute) unit.resendable = false;
-        unit.trackers_lie = first.reason != sql::Reason::session_state && facts.text.size() >= 13 &&
-                            (facts.text[0] | 0x20) == 's' && (facts.text[1] | 0x20) == 'e' &&
-                            (facts.text[2] | 0x20) == 't';
     }
     // Settings changed somewhere in a text that was not read can't be replayed.
     if (facts.too_long && classes && dialect::may_hide_settings(*classes))
@@ -304,9 +318,10 @@ void Conversation::note_statements(const sql::Classification& classes, Unit& uni
         const auto* text = each.executes_prepared ? executed_text(each) : nullptr;
         return text && text->has_effects;
     };
-    if (!std::any_of(begin, end, executes)) return unit.keep_statements(classes);
+    if (!unit.trackers_lie && !std::any_of(begin, end, executes)) return unit.keep_statements(classes);
     unit.statements = std::make_unique<std::vector<sql::Statement>>(begin, end);
     for (sql::Statement& each : *unit.statements) {
+        each.is_set_statement = sets_statement(each, each.executes_prepared ? executed_text(each) : nullptr);
         if (!executes(each)) continue;
         const sql::Classification& text = *executed_text(each);
         for (uint32_t i = 0; i < text.statement_count; ++i) {
@@ -335,8 +350,10 @@ bool Conversation::rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) {
             append(prefix, request);
         }
         if (i == 0) {
-            scratch_.facts.text = unit.statement ? std::string_view(unit.statement->text())
-                                                 : as_text(request.subspan(packet_header_bytes + 1));
+            scratch_.facts.text =
+                unit.statement
+                    ? std::string_view(unit.statement->text())
+                    : query_text(request.subspan(packet_header_bytes)).value_or(std::string_view());
         }
         requests = requests.subspan(request.size());
     }

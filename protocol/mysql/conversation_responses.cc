@@ -128,8 +128,11 @@ Conversation::Verdict Conversation::take_unit(Slot slot, PacketRole role, const 
             if (!unit.deliver_head()) return Verdict::drop;
             // The columns of a COM_FIELD_LIST, and of a second result, can't be taken back.
             if (unit.command == command::field_list || unit.next_statement > 0) unit.rows_delivered = true;
-            // Nor can a number of columns that no definitions follow: another connection would send them.
-            if (role == PacketRole::column_count && unit.reply.in_rows()) unit.rows_delivered = true;
+            // Nor can a head that tells whether definitions follow: another connection may say otherwise.
+            if (role == PacketRole::column_count &&
+                (unit.reply.in_rows() ||
+                 (unit.command == command::stmt_execute && client_has(capability::cache_metadata))))
+                unit.rows_delivered = true;
             break;
         case PacketRole::row:
             if (unit.owes_eof) append_eof_for_client(unit, packet.sequence(), made);
@@ -184,6 +187,11 @@ Conversation::Verdict Conversation::take_unit(Slot slot, PacketRole role, const 
             return Verdict::forward;
         }
         case PacketRole::local_infile:
+            // A server that asks for files of a client that offered none is after something else.
+            if (!client_has(capability::local_files) || unit.rerunnable) {
+                lying(scan, "a wish for a file that was not offered");
+                return Verdict::stop;
+            }
             unit.rows_delivered = true;
             unit.rerunnable = unit.resendable = false;
             file_under_way_ = true;
@@ -216,7 +224,8 @@ void Conversation::take_ok(Slot slot, Unit& unit, const OkPacket& ok) {
     transaction_ = (ok.status & status::in_transaction) != 0 ? Transaction::active : Transaction::idle;
     is_doubtful_ = false;  // the server tells
     is_autocommit_ = (ok.status & status::autocommit) != 0;
-    no_backslash_escapes_ = (ok.status & status::no_backslash_escapes) != 0;
+    // A routine's own sql_mode stays in the flag when it has ended: what is reported counts, once it is.
+    if (!sql_mode_is_reported_) no_backslash_escapes_ = (ok.status & status::no_backslash_escapes) != 0;
     SlotState& state = slots_[index(slot)];
     if (transaction_ == Transaction::active) {
         next_transaction_.clear();

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "protocol/mysql/attributes.h"
 #include "protocol/mysql/conversation.h"
 #include "protocol/mysql/tracking.h"
 
@@ -83,7 +84,13 @@ bool Conversation::synchronise_for_rerun(Slot slot, ByteBuffer& out) {
 
 /// Appends a command of the proxy's own, and notes that its answer is to come.
 void Conversation::ask(SlotState& state, Sync sync, uint8_t command, std::string_view text, ByteBuffer& out) {
-    PacketWriter(out, 0).u8(command).bare_text(text).finish();
+    const bool has_attributes =
+        command == command::query && (state.capabilities & capability::query_attributes) != 0;
+    PacketWriter writer(out, 0);
+    writer.u8(command)
+        .bare_text(has_attributes ? no_attributes : std::string_view())
+        .bare_text(text)
+        .finish();
     sync.reply =
         Reply(command == command::stmt_prepare ? ReplyKind::prepare : ReplyKind::result, state.capabilities);
     state.syncs.push(std::move(sync));

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "protocol/base/limits.h"
+#include "protocol/mysql/attributes.h"
 #include "protocol/mysql/client_login.h"
 #include "protocol/mysql/compression.h"
 #include "protocol/mysql/errors.h"
@@ -106,11 +107,13 @@ std::shared_ptr<const dialect::Credential> MysqlDialect::credential(const dialec
     return std::make_shared<Credential>(Credential::of_password(role.password));
 }
 
-/// `key` is the thread id of the connection whose statement is to end.
+/// `key` is that of the connection whose statement is to end; the one that this goes to has agreed to the
+/// same.
 void MysqlDialect::append_cancel(Bytes key, ByteBuffer& out) const {
     if (key.size() < 4) return;
     PacketWriter(out, 0)
         .u8(command::query)
+        .bare_text(key.size() > 4 ? no_attributes : std::string_view())
         .bare_text("KILL QUERY " + std::to_string(load_le32(key.data())))
         .finish();
 }

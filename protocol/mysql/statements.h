@@ -36,7 +36,7 @@ struct Prepared {
     std::array<uint32_t, dialect::slot_count> generation{};  // of the slot, when `server_id` was true
     std::array<bool, dialect::slot_count> has_types{};       // the connection was told the parameters' types
     uint16_t parameters = 0;
-    std::string types;            // of the parameters, as the client last sent them; two bytes each
+    std::string types;            // of the parameters, as the client last sent them; perhaps with names
     std::string error;            // the ERR payload that preparing it again ended with; empty: none
     bool has_long_data = false;   // on the connection of `long_data_slot`
     bool lost_long_data = false;  // the next execution is refused: it would run without

@@ -24,6 +24,7 @@ void reset(Statement& statement) {
     statement.is_opaque = false;
     statement.may_commit = false;
     statement.asks_connection_id = false;
+    statement.is_set_statement = false;
     statement.kill = Statement::Kill::none;
     statement.kill_id = 0;
 }

@@ -129,6 +129,8 @@ struct Statement {
     /// MySQL: it commits the transaction under way, or may (DDL, LOCK TABLES, XA PREPARE, what is not
     /// understood). The statements that only begin or end transactions have a Control that says so.
     bool may_commit = false;
+    /// MariaDB: SET STATEMENT … FOR is in front of it: variables are set while it runs only.
+    bool is_set_statement = false;
     /// KILL: the proxy's own numbers of connections are meant, not a server's.
     enum class Kill : uint8_t { none, connection, query, other } kill = Kill::none;
     uint64_t kill_id = 0;

@@ -48,6 +48,7 @@ bool is_computed_word(std::string_view word) {
 /// variables are set while it runs only.
 void Classifier::take_set_statement() {
     is_set_statement_ = true;
+    statement_->is_set_statement = true;
     advance();
     advance();
     while (!at_end() && !is_in_set_statement()) {

@@ -58,6 +58,8 @@ void Session::dismiss() {
 
 bool Session::is_idle() const {
     if (phase_ == Phase::login || phase_ == Phase::opening || phase_ == Phase::held) return true;
+    // Events for a replica come without an end, and it asks for them again.
+    if (phase_ == Phase::ready && !moving_ && conversation_->pins().replication) return true;
     return phase_ == Phase::ready && !busy() && !moving_ && !conversation_->unit_open() &&
            conversation_->transaction() == Transaction::idle;
 }

@@ -202,7 +202,7 @@ TEST_CASE("mysql conversation: a request longer than a packet streams, and is re
 }
 
 TEST_CASE("mysql conversation: a file that the server asks for is relayed to its end") {
-    Lab lab;
+    Lab lab(modern_client | capability::local_files);
     lab.send(query("LOAD DATA LOCAL INFILE 'f' INTO TABLE t"));
     const std::string wish = packet(1,
                                     "\xfb"
@@ -339,7 +339,7 @@ TEST_CASE(
 }
 
 TEST_CASE("mysql conversation: an empty packet behind a full one does not end a file") {
-    Lab lab;
+    Lab lab(modern_client | capability::local_files);
     lab.send(query("LOAD DATA LOCAL INFILE 'f' INTO TABLE t"));
     lab.receive(packet(1,
                        "\xfb"
@@ -361,7 +361,7 @@ TEST_CASE("mysql conversation: an empty packet behind a full one does not end a 
 }
 
 TEST_CASE("mysql conversation: a file whose server is lost is read to its end before the client is told") {
-    Lab lab;
+    Lab lab(modern_client | capability::local_files);
     lab.send(query("LOAD DATA LOCAL INFILE 'f' INTO TABLE t"));
     lab.receive(packet(1,
                        "\xfb"
@@ -397,8 +397,9 @@ TEST_CASE("mysql conversation: a connection that multi-statements were switched 
 }
 
 TEST_CASE(
-    "mysql conversation: the proxy's own statements are plain ones, whatever the client's capabilities") {
-    // With query attributes a server would take the first letter of each for a number of parameters.
-    CHECK((offered_capabilities("8.0.36", true) & capability::query_attributes) == 0);
-    CHECK((identity_capabilities & capability::query_attributes) == 0);
+    "mysql conversation: query attributes are offered where servers have them, and to a pool of their own") {
+    CHECK((offered_capabilities("8.0.36", true) & capability::query_attributes) != 0);
+    CHECK((offered_capabilities("8.0.22", true) & capability::query_attributes) == 0);
+    CHECK((offered_capabilities("11.8.2-MariaDB", true) & capability::query_attributes) == 0);
+    CHECK((identity_capabilities & capability::query_attributes) != 0);
 }

@@ -7,6 +7,7 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/mysql/client_login.h"
+#include "protocol/mysql/dialect.h"
 #include "protocol/mysql/ed25519.h"
 #include "protocol/mysql/greeting.h"
 #include "protocol/mysql/server_login.h"
@@ -71,7 +72,7 @@ dialect::Identity identity_of() {
     identity.database = "shop";
     identity.parameters = {{"collation", "33"},
                            {"capabilities", std::to_string(capability::found_rows | capability::progress |
-                                                           capability::optional_resultset_metadata)},
+                                                           capability::bulk_unit_results)},
                            {"attr:program_name", "till"}};
     return identity;
 }
@@ -540,6 +541,33 @@ TEST_CASE("server login: an error to the tracking statement is tolerated and not
     CHECK(std::string(as_text(mysql.sent).substr(4)) == "\3" + std::string(tracking_statement_mysql));
 }
 
+TEST_CASE("server login: with query attributes, the proxy's own statements have none, and say so") {
+    dialect::Identity identity = identity_of();
+    identity.parameters[1].second = std::to_string(capability::query_attributes);
+    const auto greeted_by = [&](const char* version) {
+        auto login = std::make_unique<ServerLogin>(identity, Greeted::options(0));
+        Setup setup;
+        setup.version = version;
+        ClientLogin server(client_options(setup));
+        ByteBuffer greeting, sent;
+        server.start(greeting);
+        login->on_bytes(greeting, sent);
+        return login;
+    };
+    const auto login = greeted_by("8.0.23");
+    ByteBuffer ok, sent;
+    append_packet(ok, 2, as_bytes(raw("\0\0\0\2\0\0\0")));
+    REQUIRE(login->on_bytes(ok, sent).step == Step::need_bytes);
+    CHECK(std::string(as_text(sent).substr(4)) == raw("\3\0\1") + std::string(tracking_statement_mysql));
+    ByteBuffer cancel;
+    MysqlDialect({}).append_cancel(login->cancel_key(), cancel);
+    CHECK(std::string(as_text(cancel).substr(4)) == raw("\3\0\1") + "KILL QUERY 77");
+    // Where a server has none, the client's requests would make no sense.
+    const auto refusal = greeted_by("8.0.22")->refusal();
+    CHECK(refusal.kind == Kind::identity);
+    CHECK(refusal.message.find("8.0.22") != std::string::npos);
+}
+
 namespace {
 
 /// A client's login request by hand.
@@ -580,9 +608,18 @@ struct Opened {
 }  // namespace
 
 TEST_CASE("client login: the greeting") {
-    for (const bool mariadb : {true, false}) {
+    struct Row {
+        const char* version;  // as the server's variable has it
+        const char* greeted;
+        bool has_attributes = false;
+    };
+    for (const Row& row :
+         {Row{"10.11.6-MariaDB", "5.5.5-10.11.6-MariaDB"}, Row{"11.4.2-MariaDB-log", "11.4.2-MariaDB-log"},
+          Row{"8.0.22", "8.0.22"}, Row{"8.0.23", "8.0.23", true}, Row{"8.4.1", "8.4.1", true}}) {
+        CAPTURE(row.version);
+        const bool mariadb = is_mariadb(row.version);
         Setup setup;
-        setup.version = mariadb ? mariadb_version : mysql_version;
+        setup.version = row.version;
         ClientLogin login(client_options(setup));
         ByteBuffer out;
         login.start(out);
@@ -591,7 +628,7 @@ TEST_CASE("client login: the greeting") {
         CHECK((*packet)->sequence == 0);
         const auto greeting = parse_greeting((*packet)->payload);
         REQUIRE(greeting);
-        CHECK(greeting->version == setup.version);
+        CHECK(greeting->version == row.greeted);
         CHECK(greeting->connection_id == 77);
         CHECK(greeting->salt.size() == 20);
         CHECK(greeting->collation == 45);
@@ -599,7 +636,7 @@ TEST_CASE("client login: the greeting") {
         CHECK(((greeting->capabilities & capability::client_mysql) == 0) == mariadb);
         CHECK(((greeting->capabilities & capability::cache_metadata) != 0) == mariadb);
         CHECK(((greeting->capabilities & capability::optional_resultset_metadata) == 0) == mariadb);
-        CHECK((greeting->capabilities & capability::query_attributes) == 0);
+        CHECK(((greeting->capabilities & capability::query_attributes) != 0) == row.has_attributes);
         CHECK((greeting->capabilities & capability::compress) == 0);
         CHECK((greeting->capabilities & capability::bulk_unit_results) == 0);
         for (size_t cut = 0; cut < (*packet)->payload.size() - plugin::native.size() - 1; ++cut) {
