@@ -1,4 +1,5 @@
-// What takes too long: a client that asks for nothing is disconnected, a statement is cancelled at its server.
+// What takes too long: a client that asks for nothing is disconnected, a statement is cancelled at its
+// server.
 #include <algorithm>
 #include <utility>
 

@@ -226,7 +226,7 @@ def test_a_server_in_maintenance_can_not_become_the_primary(make_cluster, start_
 
 def test_a_recovered_standby_gets_its_share_slowly(make_cluster, start_proxy):
     cluster = make_cluster()
-    proxy = start_proxy(cluster, before_start=with_admin_socket, routing={"slow_start": "20s"})
+    proxy = start_proxy(cluster, before_start=with_admin_socket, routing={"slow_start": "10s"})
     operator = Operator(proxy)
     standby = cluster.standbys[0]
     assert operator.server(standby)["weight_now"] == 100

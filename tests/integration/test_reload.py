@@ -267,11 +267,11 @@ def test_an_address_in_use_changes_nothing(proxy):
 # -- under load ----------------------------------------------------------------------------------------------
 
 
-def test_200_reloads_under_load(make_cluster, start_proxy, authority):
+def test_200_reloads_under_the_load_of_1000_clients(make_cluster, start_proxy, authority):
     """Each changes something. Nobody is dropped, nobody gets an error, and nothing is left behind."""
-    cluster = make_cluster()
+    cluster = make_cluster(settings={"max_connections": 1100})
     cluster.execute(TABLES)
-    proxy = start_proxy(cluster, pool={"max_connections": 400})
+    proxy = start_proxy(cluster, pool={"max_connections": 1000})
     base = dict(settings(proxy))
     crt, key = authority.issue("often", ["localhost"])
     extra = [free_port() for _ in range(3)]
@@ -281,7 +281,7 @@ def test_200_reloads_under_load(make_cluster, start_proxy, authority):
         spare = cluster.standbys[round // 4 % 2]
         changed["servers"] = [{**entry(server), "weight": 100 + round} for server in cluster.servers
                               if round % 4 or server is not spare]
-        changed["pool"] = {"max_connections": 400 + round}
+        changed["pool"] = {"max_connections": 1000 + round}
         changed["routing"] = {"max_lag": {"time": f"{5 + round % 3}s"}}
         changed["listener"] = [{**base["listener"][0], "tls": {"cert": str(crt), "key": str(key)} if round % 2 else {}},
                                *({"listen": [f"127.0.0.1:{port}"]} for port in extra[:round % 4])]
@@ -292,7 +292,7 @@ def test_200_reloads_under_load(make_cluster, start_proxy, authority):
             authority.issue("often", ["localhost"])
         reload(proxy)
 
-    load = Load(proxy, {Inserter: 60, Counter: 50, Reader: 60, Idler: 80}).start()
+    load = Load(proxy, {Inserter: 200, Counter: 150, Reader: 250, Idler: 400}, pause=0.5).start()
     began = time.monotonic()
     wait_until(lambda: load.writes_since(began) > 300, "the load is under way")
     for round in range(40):
@@ -309,6 +309,6 @@ def test_200_reloads_under_load(make_cluster, start_proxy, authority):
     assert load.judge(cluster.primary) == []
     assert more < 8 * MIB, f"{more} bytes more after 160 reloads"
     # Sessions may have opened their second connection meanwhile, no more.
-    assert open_descriptors(proxy.process.pid) < descriptors + 250
+    assert open_descriptors(proxy.process.pid) < descriptors + 1000
     assert proxy.metrics().sum(RELOADS, result="applied") == 200
     assert proxy.metrics().sum(RELOADS, result="rejected") == 0
