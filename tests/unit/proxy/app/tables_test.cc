@@ -29,8 +29,8 @@ TEST_CASE("tables: columns line up, and what clients call themselves moves no cu
     std::ostringstream out;
     print_table({{"A", "LONGER", "C"}, {"grün", "x", ""}, {"evil\x1b[2J\n", "y", "z"}}, out);
     CHECK(out.str() ==
-          "A           LONGER  C\n"
-          "grün        x\n"
+          "A          LONGER  C\n"
+          "grün       x\n"
           "evil?[2J?  y       z\n");
 }
 
