@@ -32,7 +32,8 @@ private:
     uint64_t last_turn_ = 0;
     size_t under_way_ = 0;
     size_t ended_ = 0;  // since none was under way
-    std::shared_ptr<bool> is_woken_ = std::make_shared<bool>(false);  // whoever wakes us looks whether we live
+    std::shared_ptr<bool> is_woken_ =
+        std::make_shared<bool>(false);  // whoever wakes us looks whether we live
 };
 
 }  // namespace holdfast::engine
