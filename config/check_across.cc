@@ -46,17 +46,32 @@ bool has_way_in(const Cluster& cluster, const std::vector<User>& users) {
     return has_user || std::any_of(cluster.listeners.begin(), cluster.listeners.end(), needs_no_secret);
 }
 
+/// What makes a service account, behind "On the primary run: ".
+const char* service_statements(Protocol protocol) {
+    switch (protocol) {
+        case Protocol::postgres:
+            return "CREATE ROLE holdfast LOGIN PASSWORD '...'; GRANT pg_monitor TO holdfast; "
+                   "GRANT SELECT ON pg_catalog.pg_authid TO holdfast";
+        case Protocol::mysql:
+            return "CREATE USER holdfast@'%' IDENTIFIED BY '...'; MariaDB: GRANT SLAVE MONITOR ON *.* TO "
+                   "holdfast@'%'; GRANT SELECT ON mysql.global_priv TO holdfast@'%'; GRANT SELECT ON "
+                   "mysql.proc "
+                   "TO holdfast@'%'; MySQL: GRANT REPLICATION CLIENT, SHOW_ROUTINE ON *.* TO holdfast@'%'; "
+                   "GRANT "
+                   "SELECT ON mysql.user TO holdfast@'%'";
+    }
+    return "";
+}
+
 void check_service(Context& context, const Cluster& cluster, const std::vector<User>& users) {
-    if (cluster.service || cluster.protocol != Protocol::postgres) return;
+    if (cluster.service) return;
     std::string message =
         "cluster." + printable(cluster.name) +
         " has no service account: servers are checked only as far as their login, and only users "
         "from [[user]] can log in";
     if (!has_way_in(cluster, users)) message += " (there are none: nobody can)";
-    message +=
-        ". On the primary run: CREATE ROLE holdfast LOGIN PASSWORD '...'; GRANT pg_monitor TO holdfast; "
-        "GRANT SELECT ON pg_catalog.pg_authid TO holdfast; then add service = { user = \"holdfast\", "
-        "password = { file = \"...\" } }";
+    message += std::string(". On the primary run: ") + service_statements(cluster.protocol) +
+               "; then add service = { user = \"holdfast\", password = { file = \"...\" } }";
     context.warning({cluster.line, 1}, message);
 }
 

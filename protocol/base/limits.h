@@ -30,10 +30,10 @@ inline constexpr size_t session_state_bytes_max = 16'777'216;
 /// The same in number, and the number of changes (and savepoints) within one transaction: each is looked for
 /// among all others, which must not hold the loop up. A session with more than that can't be moved.
 inline constexpr size_t session_state_entries_max = 2'000;
-/// Statements that one client has prepared by the protocol's own messages: texts, names, and so much more for
-/// each. MySQL's servers allow 16,382 of them by default, all clients together.
+/// Statements that one client has prepared by the protocol's own messages: texts, names, and what is kept of
+/// each besides. MySQL's servers allow 16,382 of them by default, all clients together.
 inline constexpr size_t prepared_bytes_max = 67'108'864;
-inline constexpr size_t prepared_overhead_bytes = 256;
+inline constexpr size_t prepared_overhead_bytes = 1'024;
 /// Statements that are kept classified, for each database, while no session uses them.
 inline constexpr size_t statement_cache_entries_max = 10'000;
 inline constexpr size_t statement_cache_bytes_max = 16'777'216;

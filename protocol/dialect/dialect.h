@@ -321,6 +321,10 @@ public:
     /// have been committed by a statement that ended with an error.
     virtual bool may_have_committed() const = 0;
 
+    /// The transaction under way is prepared for an end in two phases: it outlives its connection and its
+    /// server's end.
+    virtual bool transaction_survives() const { return false; }
+
     virtual size_t requests_in_flight() const = 0;
     /// Of the units in flight: some can only run on the primary.
     virtual bool needs_primary() const = 0;
@@ -328,6 +332,8 @@ public:
     virtual void forbid_rerun() = 0;
     /// On a listener that promises a replica, refusals are the client's to see: no correction there.
     virtual void set_corrects(bool corrects) = 0;
+    /// On such a listener nothing may write, whatever the account may do on a replica.
+    virtual void set_only_reads(bool /*only_reads*/) {}
 
     // --- losing and moving ----------------------------------------------------------------------------
     /// The connection of a slot is new (logged in, nothing of this session on it) …
@@ -372,8 +378,9 @@ public:
     /// The last synchronisation failed: forgets what made it fail (unless that would raise privileges).
     virtual void forget_unsynchronisable() = 0;
     virtual bool synchronising(Slot slot) const = 0;
-    /// Makes a connection fit for another session with the same identity; false: it can't be, close it.
-    virtual bool append_reset(ByteBuffer& out) = 0;
+    /// Makes the connection of a slot fit for another session with the same identity; false: it can't be,
+    /// close it.
+    virtual bool append_reset(Slot slot, ByteBuffer& out) = 0;
     /// The client asked for read-only by itself: a replica's refusal is then the right answer.
     virtual bool wants_read_only() const = 0;
 };

@@ -1,9 +1,9 @@
 // What statements leave behind in the session: from the classifier, and from what servers report.
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <utility>
 
+#include "protocol/mysql/character_sets.h"
 #include "protocol/mysql/conversation.h"
 #include "protocol/mysql/schema.h"
 #include "protocol/mysql/tracking.h"
@@ -70,14 +70,6 @@ std::string literal(std::string_view value) {
     return out + "'";
 }
 
-/// Second bytes of their letters can look like quotes or backslashes.
-constexpr std::array<std::string_view, 5> unsafe_character_sets = {"big5", "sjis", "gbk", "cp932", "gb18030"};
-
-bool is_unsafe_character_set(std::string_view name) {
-    return std::find(unsafe_character_sets.begin(), unsafe_character_sets.end(), name) !=
-           unsafe_character_sets.end();
-}
-
 /// Whether the character set that a SET chooses for the client may be an unsafe one. MariaDB does not report
 /// a character_set_client that was set by its name: the statement itself has to tell.
 bool chooses_unsafe_character_set(const sql::Effect& effect) {
@@ -141,10 +133,11 @@ bool Conversation::Unit::holds_for_one_statement(std::string_view variable) cons
 void Conversation::statement_done(Slot slot, Unit& unit) {
     if (!unit.statements || unit.next_statement >= unit.statements->size()) return;
     const sql::Statement& statement = (*unit.statements)[unit.next_statement++];
-    for (const auto& effect : statement.effects) apply_effect(slot, effect);
+    for (const auto& effect : statement.effects) apply_effect(slot, effect, unit);
+    unit.first_row.clear();
 }
 
-void Conversation::apply_effect(Slot slot, const sql::Effect& effect) {
+void Conversation::apply_effect(Slot slot, const sql::Effect& effect, const Unit& unit) {
     SlotState& state = slots_[index(slot)];
     const bool is_set = effect.kind == EffectKind::set || effect.kind == EffectKind::set_opaque;
     if (is_set && (effect.key == "character_set_client" || effect.key == "names"))
@@ -163,11 +156,14 @@ void Conversation::apply_effect(Slot slot, const sql::Effect& effect) {
             opaque_.push_back(effect.key);
             return;
         case EffectKind::temporary: pins_.temporary = true; return;
-        case EffectKind::advisory_lock: ++pins_.advisory_locks; return;
+        case EffectKind::advisory_lock:
         case EffectKind::advisory_unlock:
-            if (pins_.advisory_locks > 0) --pins_.advisory_locks;
+        case EffectKind::advisory_unlock_all:
+            if (!locks_) locks_ = std::make_unique<UserLocks>();
+            locks_->apply(effect, lock_came_true(as_bytes(unit.first_row),
+                                                 unit.command == command::stmt_execute, effect.replay));
+            pins_.advisory_locks = locks_->count();
             return;
-        case EffectKind::advisory_unlock_all: pins_.advisory_locks = 0; return;
         case EffectKind::table_lock: pins_.table_locks = true; return;
         case EffectKind::table_unlock: pins_.table_locks = false; return;
         case EffectKind::handler: ++pins_.handlers; return;
@@ -256,6 +252,7 @@ void Conversation::take_session_state(Slot slot, Unit& unit, const OkPacket& ok)
             sql::Effect effect{EffectKind::set, "schema", "USE " + sql::quoted(entry->value, '`')};
             if (!entry->value.empty()) log().record_now(effect);
             is_system_schema_ = is_system_schema(entry->value);
+            is_other_schema_ = entry->value != identity_.database;
         } else if (entry->is(SessionState::system_variable)) {
             is_explained = true;
             if (!entry->is_null) take_variable(slot, entry->name, entry->value, unit);
@@ -287,9 +284,7 @@ void Conversation::take_variable(Slot slot, std::string_view name, std::string_v
         return;
     }
     if (name == "sql_mode") {
-        sql_mode_is_reported_ = true;
-        ansi_quotes_ = value.find("ANSI") != std::string_view::npos;
-        no_backslash_escapes_ = value.find("NO_BACKSLASH_ESCAPES") != std::string_view::npos;
+        take_sql_mode(value);
     } else if (name == "character_set_client") {
         encoding_is_safe_ = !is_unsafe_character_set(value);
     } else if (name == "tx_read_only" || name == "transaction_read_only") {
@@ -374,10 +369,13 @@ void Conversation::session_was_reset(Slot slot) {
     log_.reset();
     forget_statements();
     pins_ = {};
+    locks_.reset();
     wishes_.reset();
     next_transaction_.clear();
     last_insert_id_ = 0;
-    ansi_quotes_ = no_backslash_escapes_ = sql_mode_is_reported_ = false;
+    read_as_at_login();
+    // The character set is the server's own now: the tracking statement's answer tells which.
+    encoding_is_safe_ = false;
     wants_read_only_ = false;
     for (auto& state : slots_) {
         state.synced = 0;
@@ -387,7 +385,7 @@ void Conversation::session_was_reset(Slot slot) {
     SlotState& here = slots_[index(slot)];
     ++here.generation;
     here.is_read_only = false;
-    here.needs_tracking = true;
+    here.needs_tracking = here.was_reset = true;
     here.has_next_transaction = false;
     if (!schema.empty()) log().record_now({EffectKind::set, "schema", schema});
 }

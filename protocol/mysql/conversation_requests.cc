@@ -3,6 +3,7 @@
 
 #include "protocol/dialect/rerun.h"
 #include "protocol/mysql/conversation.h"
+#include "protocol/mysql/errors.h"
 
 namespace holdfast::mysql {
 namespace {
@@ -69,6 +70,16 @@ bool sets_statement(const sql::Statement& statement, const sql::Classification* 
     return executed->statement_count > 0 && executed->statements[0].is_set_statement;
 }
 
+bool asks_for_locks(const std::vector<sql::Statement>& statements) {
+    return std::any_of(statements.begin(), statements.end(), [](const sql::Statement& each) {
+        return std::any_of(each.effects.begin(), each.effects.end(), [](const sql::Effect& effect) {
+            return (effect.kind == sql::EffectKind::advisory_lock ||
+                    effect.kind == sql::EffectKind::advisory_unlock) &&
+                   !effect.replay.empty();
+        });
+    });
+}
+
 }  // namespace
 
 void CutScratch::clear() {
@@ -82,6 +93,7 @@ void CutScratch::clear() {
     opens_cursor = false;
     is_last_prepared = false;
     ends_transaction = false;
+    unlocks = prepares_xa = false;
     query.statement_count = 0;
     query.has_effects = query.has_control = query.truncated = false;
 }
@@ -200,7 +212,12 @@ bool Conversation::leave_replica() {
     return true;
 }
 
-Cut Conversation::begin_or_wait() {
+Cut Conversation::begin_or_wait(ByteBuffer& out) {
+    // What a server that is read-only tells those who may not override that.
+    if (only_reads_ && scratch_.unlocks) {
+        return answer_here(out, error::read_only, "HY000",
+                           "this listener is for reads: what may write is refused (the --read-only option)");
+    }
     if (!leave_replica()) return {CutKind::wait};
     if (!is_autocommit_) {
         // Whatever touches a table begins a transaction.
@@ -263,6 +280,7 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
     unit.may_write = facts.may_write;
     unit.commits = facts.commits;
     unit.ends_transaction = scratch_.ends_transaction;
+    unit.prepares_xa = scratch_.prepares_xa;
     if (unit.ends_transaction) ++transaction_ends_;
     unit.needs_primary = facts.destination == Destination::primary;
     unit.statement_id = scratch_.statement_id;
@@ -293,6 +311,7 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
             unit.changes_reading |= changes_reading(each);
         }
         note_statements(*classes, unit);
+        unit.asks_for_locks = unit.statements && asks_for_locks(*unit.statements);
         // Some of what these do may be done when the server refuses the rest.
         if (unit.is_call || command == command::stmt_bulk_execute) unit.resendable = false;
     }

@@ -28,19 +28,19 @@ Cut Conversation::cut_prepare(Bytes payload, bool whole, ByteBuffer& out) {
     const bool too_long = !whole || payload.size() > limits::statement_classified_bytes_max;
     const std::string_view text =
         as_text(payload.subspan(1)).substr(0, limits::statement_classified_bytes_max);
-    if (prepared_bytes_ + text.size() > limits::session_state_bytes_max) {
+    if (prepared_bytes_ + text.size() + limits::prepared_overhead_bytes > limits::prepared_bytes_max) {
         if (!units_.empty()) return {CutKind::wait};
         last_prepared_ = 0;
         return answer_here(out, 1461, "42000",
-                           "Can't create more than max_prepared_stmt_count statements (the texts of this "
-                           "session's are " +
-                               std::to_string(prepared_bytes_) + " bytes)");
+                           "Can't create more than max_prepared_stmt_count statements: this client's take " +
+                               std::to_string(prepared_bytes_) + " bytes, and the proxy keeps " +
+                               std::to_string(limits::prepared_bytes_max) + "; close some");
     }
     scratch_.statement = statements_.intern(text, context(too_long));
     take_classes(scratch_.statement->classes);
     facts.text = scratch_.statement->text();
     // Preparing runs nothing.
-    scratch_.ends_transaction = false;
+    scratch_.ends_transaction = scratch_.unlocks = scratch_.prepares_xa = false;
     facts.rerunnable = !too_long;
     facts.may_write = false;
     facts.commits = false;
@@ -49,7 +49,7 @@ Cut Conversation::cut_prepare(Bytes payload, bool whole, ByteBuffer& out) {
         facts.too_long = true;
         facts.destination = Destination::primary;
     }
-    return begin_or_wait();
+    return begin_or_wait(out);
 }
 
 /// COM_STMT_CLOSE: nobody answers it. Connections that have the statement are told with their next command.
@@ -68,7 +68,7 @@ Cut Conversation::cut_close(Bytes payload, bool whole) {
     }
     forget_long_data(*prepared);
     if (prepared->has_cursor && pins_.held_cursors > 0) --pins_.held_cursors;
-    prepared_bytes_ -= prepared->statement->text().size();
+    prepared_bytes_ -= prepared->statement->text().size() + limits::prepared_overhead_bytes;
     prepared_->erase(id);
     return drop_request();
 }
@@ -88,9 +88,11 @@ bool Conversation::is_present(const Prepared& prepared, Slot slot) const {
 void Conversation::note_prepared(Slot slot, const Unit& unit) {
     if (!prepared_) prepared_ = std::make_unique<std::unordered_map<uint32_t, Prepared>>();
     Prepared& prepared = (*prepared_)[unit.statement_id];
-    if (!prepared.statement) prepared_bytes_ += unit.statement->text().size();
+    if (!prepared.statement)
+        prepared_bytes_ += unit.statement->text().size() + limits::prepared_overhead_bytes;
     prepared.statement = unit.statement;
     prepared.parameters = unit.reply.parameters();
+    prepared.server_columns[index(slot)] = prepared.client_columns = {};
     prepared.server_id[index(slot)] = unit.reply.statement_id();
     prepared.generation[index(slot)] = slots_[index(slot)].generation;
     last_prepared_ = unit.statement_id;

@@ -90,7 +90,16 @@ std::unique_ptr<dialect::Conversation> MysqlDialect::conversation(
     around.is_mariadb = is_mariadb(traits.server_version);
     around.server_version = version_number(traits.server_version);
     around.process_id = options.process_id;
+    for (const auto& [name, value] : options.welcome) {
+        if (name == "sql_mode") around.sql_mode = value;
+        if (name == "character_set_client") around.character_set_client = value;
+    }
     return std::make_unique<Conversation>(options.identity, *cache, scratch_, around);
+}
+
+void MysqlDialect::guess_parameters(dialect::Parameters& parameters, const dialect::Identity&,
+                                    const dialect::Identity&) const {
+    std::erase_if(parameters, [](const auto& each) { return each.first == "character_set_client"; });
 }
 
 std::unique_ptr<dialect::Framing> MysqlDialect::framing(const dialect::ClientTraits& traits) {

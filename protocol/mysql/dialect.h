@@ -39,6 +39,8 @@ public:
     std::unique_ptr<dialect::ResetTracker> reset_tracker() override;
     std::shared_ptr<const dialect::Credential> credential(const dialect::StoredRole& role) override;
     void present_parameters(dialect::Parameters&, bool) const override {}
+    void guess_parameters(dialect::Parameters& parameters, const dialect::Identity& other,
+                          const dialect::Identity& own) const override;
     bool cancel_needs_login() const override { return true; }
     void append_cancel(Bytes key, ByteBuffer& out) const override;
     bool parse_cancel_key(Bytes, uint32_t&, Bytes&) const override { return false; }

@@ -27,6 +27,7 @@ inline constexpr uint16_t not_supported = 1235;
 inline constexpr uint16_t auth_protocol_too_old = 1251;
 inline constexpr uint16_t read_only = 1290;
 inline constexpr uint16_t interrupted = 1317;
+inline constexpr uint16_t must_change_password = 1820;
 inline constexpr uint16_t malformed_packet = 1835;
 inline constexpr uint16_t must_change_password_login = 1862;
 inline constexpr uint16_t account_locked_mysql = 3118;

@@ -189,7 +189,7 @@ Step ServerLogin::State::on_authenticated(Bytes payload, ByteBuffer& out) {
     if (has_attributes) cancel_key.push_back(std::byte{1});
     PacketWriter writer(out, 0);
     writer.u8(command::query).bare_text(has_attributes ? no_attributes : std::string_view());
-    writer.bare_text(tracking_statement(is_mariadb(greeting.version))).finish();
+    writer.bare_text(tracking_statement(is_mariadb(greeting.version))).bare_text(report_of_reading).finish();
     sequence = 1;
     phase = Phase::tracking;
     return Step::need_bytes;
@@ -200,10 +200,29 @@ Step ServerLogin::State::on_tracking(Bytes payload) {
     if (!is_ok && payload[0] != std::byte{reply::error}) {
         return violated("the server answers the tracking statement with something else than OK");
     }
-    if (is_ok && !parse_ok(payload, capabilities)) {
-        return violated("the server's answer to the tracking statement makes no sense");
+    if (!is_ok) {
+        const auto err = parse_err(payload);
+        if (!err) return violated("the server's error makes no sense: " + err.error().message);
+        // Who has to change his password first may do nothing else.
+        if (err->number != error::must_change_password) {
+            return fail(Kind::identity, "the server does not report changes of session variables (" +
+                                            std::string(err->message) +
+                                            "): without that the proxy can't follow a session");
+        }
+        parameters.emplace_back("tracking", "off");
+        return end(Step::done);
     }
-    parameters.emplace_back("tracking", is_ok ? "on" : "off");
+    const auto ok = parse_ok(payload, capabilities);
+    if (!ok) return violated("the server's answer to the tracking statement makes no sense");
+    parameters.emplace_back("tracking", "on");
+    SessionStateReader reader(ok->session_state);
+    while (const auto entry = reader.next()) {
+        if (!entry->is(SessionState::system_variable) || entry->is_null) continue;
+        if (entry->name == "sql_mode" && is_sql_mode(entry->value))
+            parameters.emplace_back("sql_mode", entry->value);
+        if (entry->name == "character_set_client")
+            parameters.emplace_back("character_set_client", entry->value);
+    }
     return end(Step::done);
 }
 

@@ -25,6 +25,8 @@ void reset(Statement& statement) {
     statement.may_commit = false;
     statement.asks_connection_id = false;
     statement.is_set_statement = false;
+    statement.prepares_xa = false;
+    statement.unlocks = Statement::Unlocks::none;
     statement.kill = Statement::Kill::none;
     statement.kill_id = 0;
 }

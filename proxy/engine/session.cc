@@ -210,7 +210,7 @@ void Session::leave_servers() {
         if (!place) continue;
         ByteBuffer reset;
         const bool reusable = place->ready() && conversation_ && !conversation_->pins().settings &&
-                              !conversation_->synchronising(slot) && conversation_->append_reset(reset);
+                              !conversation_->synchronising(slot) && conversation_->append_reset(slot, reset);
         if (reusable) {
             place->link()->resume(Pause::peer_is_slow);
             place->link()->resume(Pause::in_turn);

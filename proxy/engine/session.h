@@ -213,6 +213,7 @@ private:
     void lose_slot(Slot slot, std::string_view why);
     void resolve_lost_units(std::string_view why);
     void fail_all_units(std::string_view why);
+    void tell_survival(dialect::FailureText& text, std::string_view why);
     void move_units(Slot from, bool to_primary);
     void fail_moving(const dialect::FailureText& text, HoldOutcome outcome);
     void try_move();

@@ -289,6 +289,7 @@ void Session::welcome(std::shared_ptr<const dialect::Parameters> parameters) {
     conversation_ = cluster_.dialect().conversation(
         {identity_->identity, *identity_->sources, *parameters, traits_, engine_.process_id(id_)});
     conversation_->set_corrects(entrance_->settings.role == config::ListenerRole::automatic);
+    conversation_->set_only_reads(entrance_->settings.role == config::ListenerRole::replica);
     for (const Slot slot : {Slot::a, Slot::b}) {
         if (ServerConnection* opened = connection(slot)) {
             conversation_->slot_opened(slot, opened->says_replica().value_or(slot != primary_slot_));

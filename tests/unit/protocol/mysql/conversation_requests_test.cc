@@ -383,17 +383,17 @@ TEST_CASE("mysql conversation: a file whose server is lost is read to its end be
 TEST_CASE("mysql conversation: a connection that multi-statements were switched off on is not for others") {
     Lab lab(modern_client | capability::multi_statements);
     ByteBuffer out;
-    CHECK(lab.conversation->append_reset(out));
+    CHECK(lab.conversation->append_reset(Slot::a, out));
     lab.send(command_of(command::set_option, std::string("\x01\x00", 2)));
     lab.receive(packet(1, std::string("\xfe\x00\x00\x02\x00", 5)));
-    CHECK_FALSE(lab.conversation->append_reset(out));
+    CHECK_FALSE(lab.conversation->append_reset(Slot::a, out));
     // The other connection follows, and stays behind when they are switched on again.
     lab.scratch.clear();
     CHECK(lab.synchronise(Slot::b).starts_with(command_of(command::set_option, std::string("\x01\x00", 2))));
     lab.receive(packet(1, std::string("\xfe\x00\x00\x02\x00", 5)) + ok_packet(1), Slot::b);
     lab.send(command_of(command::set_option, std::string("\x00\x00", 2)));
     lab.receive(packet(1, std::string("\xfe\x00\x00\x02\x00", 5)));
-    CHECK_FALSE(lab.conversation->append_reset(out));
+    CHECK_FALSE(lab.conversation->append_reset(Slot::a, out));
 }
 
 TEST_CASE(

@@ -530,15 +530,32 @@ TEST_CASE("server login: the password in full needs TLS or a public key") {
     CHECK(xor_with_salt(decrypted->reveal(), as_bytes(std::string(20, 'x'))).reveal() == raw("pencil\0"));
 }
 
-TEST_CASE("server login: an error to the tracking statement is tolerated and noted") {
+TEST_CASE("server login: a server that does not report what changes is refused") {
     Greeted greeted;
     REQUIRE(greeted.on(2, raw("\0\0\0\2\0\0\0")) == Step::need_bytes);
-    CHECK(std::string(as_text(greeted.sent).substr(4)) == "\3" + std::string(tracking_statement_mariadb));
-    CHECK(greeted.on(1, raw("\xff\xa9\x04#HY000Unknown system variable")) == Step::done);
-    CHECK(parameter(greeted.login.parameters(), "tracking") == "off");
+    CHECK(std::string(as_text(greeted.sent).substr(4)) ==
+          "\3" + std::string(tracking_statement_mariadb) + std::string(report_of_reading));
+    CHECK(greeted.on(1, raw("\xff\xa9\x04#HY000Unknown system variable")) == Step::failed);
+    CHECK(greeted.login.refusal().message.find("Unknown system variable") != std::string::npos);
+    // Who has to change his password first is let in to do so.
+    Greeted expired;
+    REQUIRE(expired.on(2, raw("\0\0\0\2\0\0\0")) == Step::need_bytes);
+    CHECK(expired.on(1, raw("\xff\x1c\x07#HY000You must SET PASSWORD")) == Step::done);
+    CHECK(parameter(expired.login.parameters(), "tracking") == "off");
     Greeted mysql(mysql_version);
     REQUIRE(mysql.on(2, raw("\0\0\0\2\0\0\0")) == Step::need_bytes);
-    CHECK(std::string(as_text(mysql.sent).substr(4)) == "\3" + std::string(tracking_statement_mysql));
+    CHECK(std::string(as_text(mysql.sent).substr(4)) ==
+          "\3" + std::string(tracking_statement_mysql) + std::string(report_of_reading));
+    ByteBuffer state;
+    append_system_variable(state, "sql_mode", "ANSI_QUOTES,STRICT_TRANS_TABLES");
+    append_system_variable(state, "character_set_client", "latin1");
+    ByteBuffer told;
+    OkPacket ok;
+    ok.session_state = state;
+    append_ok(told, 1, ok, capability::protocol_41 | capability::session_track);
+    CHECK(mysql.on(1, as_text(told).substr(4)) == Step::done);
+    CHECK(parameter(mysql.login.parameters(), "sql_mode") == "ANSI_QUOTES,STRICT_TRANS_TABLES");
+    CHECK(parameter(mysql.login.parameters(), "character_set_client") == "latin1");
 }
 
 TEST_CASE("server login: with query attributes, the proxy's own statements have none, and say so") {
