@@ -1,5 +1,6 @@
 // What statements leave behind in the session: from the classifier, and from what servers report.
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <utility>
 

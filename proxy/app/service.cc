@@ -31,19 +31,6 @@ struct Service::ClusterService {
 
 namespace {
 
-/// A cluster without a service account is probed with the first account of its own whose password is known:
-/// any account can tell a primary from a replica. Look-ups of other roles stay impossible.
-config::Cluster with_probing_account(const config::Cluster& cluster, const config::Settings& settings) {
-    config::Cluster probed = cluster;
-    if (probed.service) return probed;
-    for (const auto& user : settings.users) {
-        if ((!user.cluster.empty() && user.cluster != cluster.name) || user.password.empty()) continue;
-        probed.service = config::Service{user.name, user.password, "postgres"};
-        break;
-    }
-    return probed;
-}
-
 bool is_same_account(const std::optional<config::Service>& a, const std::optional<config::Service>& b) {
     if (!a || !b) return a.has_value() == b.has_value();
     return a->user == b->user && a->password == b->password && a->database == b->database;
@@ -77,6 +64,17 @@ std::unique_ptr<dialect::Dialect> make_dialect(const config::Cluster& cluster, l
 }
 
 }  // namespace
+
+config::Cluster with_probing_account(const config::Cluster& cluster, const config::Settings& settings) {
+    config::Cluster probed = cluster;
+    if (probed.service) return probed;
+    for (const auto& user : settings.users) {
+        if ((!user.cluster.empty() && user.cluster != cluster.name) || user.password.empty()) continue;
+        probed.service = config::Service{user.name, user.password, "postgres"};
+        break;
+    }
+    return probed;
+}
 
 Result<Candidate> prepare(config::Settings settings, std::shared_ptr<const mysql::RsaKey> rsa) {
     Candidate candidate;

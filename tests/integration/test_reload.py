@@ -24,18 +24,18 @@ WHERE = "SELECT inet_server_port()"
 MIB = 1024 * 1024
 
 
-def reload(proxy, result=None):
-    """Has the proxy read its file, and waits for what comes of it: `result`, or that it is in use. Reloads that the
-    test before left do not count."""
-    wanted = [result] if result else ["applied", "unchanged"]
+def reload(proxy, *results):
+    """Has the proxy read its file, and waits for what comes of it: that it is in use, unless said otherwise. Reloads
+    that the test before left do not count."""
+    results = results or ("applied", "unchanged")
 
     def count():
-        metrics = proxy.metrics()
-        return sum(metrics.sum(RELOADS, result=each) for each in wanted)
+        return sum(proxy.metrics().sum(RELOADS, result=result) for result in results)
+
     before = count()
     proxy.write_config()
     proxy.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: count() > before, f"a reload is {' or '.join(wanted)}", interval=0.005)
+    wait_until(lambda: count() > before, f"a reload is {results}", interval=0.005)
 
 
 def entry(server):
@@ -72,6 +72,42 @@ def test_log_level(proxy):
     assert proxy.log_text()[before:] == ""
 
 
+def test_the_log_says_what_changed(proxy):
+    """Paths, and neither values nor secrets; a reload that changes nothing says that."""
+    settings(proxy)["routing"] = {"max_lag": "7s"}
+    settings(proxy)["servers"][1]["weight"] = 50
+    proxy.settings["user"] = [{"name": "legacy", "password": "s3cr3t-value"}]
+    before = len(proxy.log_text())
+    reload(proxy, "applied")
+    (line,) = [line for line in proxy.log_text()[before:].splitlines() if "event=reload_applied" in line]
+    name, cluster = proxy.cluster.servers[1].name, proxy.cluster.name
+    assert f'"cluster.{cluster}.servers[{name}].weight, cluster.{cluster}.routing.max_lag.time, +user[legacy]"' in line
+    before = len(proxy.log_text())
+    reload(proxy, "unchanged")
+    assert "event=reload_unchanged" in proxy.log_text()[before:]
+    proxy.settings["user"][0]["password"] = "an0ther-value"
+    before = len(proxy.log_text())
+    reload(proxy, "applied")
+    assert "user[legacy].password" in proxy.log_text()[before:]
+    assert "s3cr3t-value" not in proxy.log_text() and "an0ther-value" not in proxy.log_text()
+
+
+def test_a_key_that_needs_a_restart_is_named_until_it_is_as_before(proxy):
+    in_sync = "holdfast_config_file_in_sync"
+    wait_until(lambda: proxy.metrics().sum(in_sync) == 1, "the file is the one in use")
+    proxy.settings["proxy"]["state_file"] = str(proxy.folder / "state.json")
+    before = len(proxy.log_text())
+    reload(proxy, "applied")
+    wait_until(lambda: proxy.metrics().sum(in_sync) == 0, "a key waits")
+    assert "event=restart_needed keys=proxy.state_file" in proxy.log_text()[before:]
+    reload(proxy, "unchanged")
+    del proxy.settings["proxy"]["state_file"]
+    before = len(proxy.log_text())
+    reload(proxy, "applied")
+    wait_until(lambda: proxy.metrics().sum(in_sync) == 1, "the file is the one in use again")
+    assert "event=restart_needed" not in proxy.log_text()[before:]
+
+
 def test_a_listener_comes_and_goes(proxy):
     """Who came in by a listener that is taken away stays."""
     port = free_port()
@@ -105,10 +141,10 @@ def test_certificates_are_read_again(proxy, authority):
         **settings(proxy), "listener": [{"listen": [f"127.0.0.1:{port}"], "tls": {"cert": str(crt), "key": str(key)}}]}
     reload(proxy)
     first = tls_certificate(port)
-    reload(proxy)
+    reload(proxy, "unchanged")
     assert tls_certificate(port) == first
     authority.issue("reloaded", ["localhost"])  # into the same files
-    reload(proxy)
+    reload(proxy, "applied")
     assert tls_certificate(port) != first
 
 
