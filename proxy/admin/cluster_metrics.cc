@@ -91,6 +91,9 @@ void PrometheusClusterMetrics::publish() {
             }
         }
     }
+    for (auto& server : servers_) {
+        if (server) server->publish();
+    }
     for (size_t i = 0; i < durations_.size(); ++i) {
         Durations& durations = durations_[i];
         if (durations.is_empty) continue;
@@ -152,7 +155,8 @@ void PrometheusClusterMetrics::statement(Target target, RouteReason route, sql::
     ++count.unpublished;
 }
 
-void PrometheusClusterMetrics::statement_done(Target target, Duration total) {
+void PrometheusClusterMetrics::statement_done(Target target, ServerId server, Duration total) {
+    if (ServerSeries* series = find(server)) ++series->statements_unpublished;
     // Most statements are short: their bucket is found from the front.
     const double took = seconds(total);
     size_t bucket = 0;

@@ -39,7 +39,7 @@ public:
     void server_connection_opened(ServerId server) override;
     void server_connection_closed(ServerId server) override;
     void statement(engine::Target target, engine::RouteReason route, sql::Reason classified) override;
-    void statement_done(engine::Target target, Duration total) override;
+    void statement_done(engine::Target target, ServerId server, Duration total) override;
     void statement_error(std::string_view sqlstate) override;
     void corrected(ServerId server) override;
     void hold_began() override;

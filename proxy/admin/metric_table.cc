@@ -40,6 +40,7 @@ constexpr const MetricRow* all_rows[] = {
     &rows::statements,
     &rows::statement_duration,
     &rows::statement_errors,
+    &rows::server_statements,
     &rows::corrections,
     &rows::stale_reads_avoided,
     &rows::held_statements,

@@ -89,6 +89,9 @@ inline constexpr MetricRow server_connects{"holdfast_server_connects_total", Met
 inline constexpr MetricRow server_connect{
     "holdfast_server_connect_duration_seconds", MetricKind::histogram, "cluster,server",
     "What connecting to the server took: TCP, TLS and login.", connect_buckets};
+inline constexpr MetricRow server_statements{
+    "holdfast_server_statements_total", MetricKind::counter, "cluster,server",
+    "Requests that the server answered to the end, by server: how the load is spread."};
 inline constexpr MetricRow corrections{
     "holdfast_corrections_total", MetricKind::counter, "cluster,server",
     "Statements that this replica refused as writes and that ran on the primary instead."};

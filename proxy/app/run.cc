@@ -15,6 +15,7 @@
 #include "proxy/admin/http.h"
 #include "proxy/admin/log_spdlog.h"
 #include "proxy/admin/metrics.h"
+#include "proxy/admin/page_tables.h"
 #include "proxy/admin/timeline.h"
 #include "proxy/app/config_watch.h"
 #include "proxy/app/descriptors.h"
@@ -136,13 +137,15 @@ private:
                                         {.ready = [this] { return service_.ready(); },
                                          .ready_detail = [this] { return service_.ready_detail(); },
                                          .metrics = [this] { return metrics_.exposition(); },
-                                         .status_page = {},
+                                         .status_page = [this] { return page(); },
                                          .api =
                                              [this](const admin::Request& request, admin::Reply reply) {
                                                  admin::answer_api(request, settings_->admin.token, panel_,
                                                                    reply);
                                              }});
     }
+
+    std::string page() const { return admin::status_page(admin::page_text(), panel_.status()); }
 
     void stop() {
         if (is_stopping_) {

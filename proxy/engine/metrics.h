@@ -97,7 +97,8 @@ public:
     virtual void server_connection_opened(ServerId server) = 0;
     virtual void server_connection_closed(ServerId server) = 0;
     virtual void statement(Target target, RouteReason route, sql::Reason classified) = 0;
-    virtual void statement_done(Target target, Duration total) = 0;
+    /// `server` answered it; none of ours (0) when its connection is gone already.
+    virtual void statement_done(Target target, ServerId server, Duration total) = 0;
     virtual void statement_error(
         std::string_view sqlstate) = 0;           // labelled by its class (first two characters)
     virtual void corrected(ServerId server) = 0;  // refused by a replica, run on the primary

@@ -171,7 +171,10 @@ bool Session::refused_by_primary() {
 void Session::unit_done(Slot slot) {
     const TimePoint at = now();
     const bool on_primary = slot == primary_slot_;
-    cluster_.metrics().statement_done(on_primary ? Target::primary : Target::replica, at - unit_began_at_);
+    const ServerConnection* answered = connection(slot);
+    cluster_.metrics().statement_done(on_primary ? Target::primary : Target::replica,
+                                      answered != nullptr ? answered->server() : ServerId{},
+                                      at - unit_began_at_);
     const std::string_view code = conversation_->last_error_code();
     if (!code.empty()) cluster_.metrics().statement_error(code);
     if (on_primary && (wrote_ || conversation_->reported_write())) {

@@ -32,7 +32,7 @@ public:
     void statement(engine::Target target, engine::RouteReason, sql::Reason) override {
         ++statements[static_cast<size_t>(target)];
     }
-    void statement_done(engine::Target, Duration) override {}
+    void statement_done(engine::Target, ServerId, Duration) override {}
     void statement_error(std::string_view) override {}
     void corrected(ServerId) override { ++corrections; }
     void hold_began() override {

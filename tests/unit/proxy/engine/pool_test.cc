@@ -113,7 +113,7 @@ public:
     void server_connection_opened(ServerId) override { ++open; }
     void server_connection_closed(ServerId) override { --open; }
     void statement(Target, RouteReason, sql::Reason) override {}
-    void statement_done(Target, Duration) override {}
+    void statement_done(Target, ServerId, Duration) override {}
     void statement_error(std::string_view) override {}
     void corrected(ServerId) override {}
     void hold_began() override {}
