@@ -43,9 +43,10 @@ void read_access(const Section& section, std::vector<AccessRule>& access) {
         allows = allows || access.back().action == AccessAction::allow;
     }
     if (!access.empty() && !allows) {
-        section.warning("access",
-                        "no rule allows anything: everyone is refused. End with { action = \"allow\" } to let "
-                        "the others in");
+        section.warning(
+            "access",
+            "no rule allows anything: everyone is refused. End with { action = \"allow\" } to let "
+            "the others in");
     }
 }
 

@@ -7,9 +7,9 @@ namespace holdfast {
 namespace {
 
 constexpr size_t groups = 8;
-constexpr std::array<std::byte, 12> mapped_prefix = {std::byte{0}, std::byte{0}, std::byte{0},    std::byte{0},
-                                                     std::byte{0}, std::byte{0}, std::byte{0},    std::byte{0},
-                                                     std::byte{0}, std::byte{0}, std::byte{0xff}, std::byte{0xff}};
+constexpr std::array<std::byte, 12> mapped_prefix = {
+    std::byte{0}, std::byte{0}, std::byte{0}, std::byte{0}, std::byte{0},    std::byte{0},
+    std::byte{0}, std::byte{0}, std::byte{0}, std::byte{0}, std::byte{0xff}, std::byte{0xff}};
 
 /// Four numbers up to 255 without leading zeros.
 bool parse_v4(std::string_view text, std::byte* out) {

@@ -44,9 +44,8 @@ AccessRules::Verdict AccessRules::judge(const Client& client) const {
     }
     const auto holds = [&](const Compiled& rule) {
         if (rule.tls && *rule.tls != client.has_tls) return false;
-        const bool is_there =
-            rule.is_for_any_address ||
-            (client.ip.empty() ? rule.is_for_local : rule.networks.hold(client.ip));
+        const bool is_there = rule.is_for_any_address ||
+                              (client.ip.empty() ? rule.is_for_local : rule.networks.hold(client.ip));
         return is_there && matches(rule.user, client.user) && matches(rule.database, client.database);
     };
     const auto found = std::find_if(rules_.begin(), rules_.end(), holds);

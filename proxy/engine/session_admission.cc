@@ -22,8 +22,8 @@ bool Session::turn_away() {
     }
     if (!cluster_.access().empty()) {
         const dialect::Identity identity = handshake_->identity();
-        const auto verdict = cluster_.access().judge(
-            {identity.user, identity.database, source_.ip(), link_->is_secured()});
+        const auto verdict =
+            cluster_.access().judge({identity.user, identity.database, source_.ip(), link_->is_secured()});
         if (!verdict.is_allowed) {
             const std::string message = "no access for user \"" + identity.user + "\" to database \"" +
                                         identity.database + "\" from host \"" + peer_ + "\", " +
@@ -82,7 +82,8 @@ void Session::login_failed() {
 /// Takes the place of its user and database. False: there was none left, and the client was told so.
 bool Session::take_place() {
     const dialect::Identity& identity = identity_->identity;
-    const auto full = cluster_.client_counts().take(identity.user, identity.database, cluster_.settings().limits);
+    const auto full =
+        cluster_.client_counts().take(identity.user, identity.database, cluster_.settings().limits);
     switch (full) {
         case ClientCounts::Full::no: has_place_ = true; return true;
         case ClientCounts::Full::user:

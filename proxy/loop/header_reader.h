@@ -18,7 +18,8 @@ class HeaderReader final : public engine::LinkOwner {
 public:
     /// A header; nullopt: the connection begins without one, and need not have one; or an error, which also
     /// says that it ended or took too long.
-    using OnDone = std::function<void(HeaderReader& reader, const Result<std::optional<ProxyHeader>>& header)>;
+    using OnDone =
+        std::function<void(HeaderReader& reader, const Result<std::optional<ProxyHeader>>& header)>;
     /// on_done  called once; it may take the link, and must not destroy the reader at once
     HeaderReader(Loop& loop, std::unique_ptr<SocketLink> link, PeerAddress peer, bool is_required,
                  OnDone on_done);

@@ -57,7 +57,8 @@ TEST_CASE("protection: limits, timeouts and what is inherited of them") {
         "[defaults]\nlimits.user_connections = 7\ntimeouts = { idle = \"1h\", query = \"1m\" }\n"
         "access = [{ action = \"allow\" }]\nsend_proxy_protocol = \"v2\"\n" +
         small_cluster +
-        "limits = { connect_rate = 5, login_failures = 10, exceptions = [{ user = \"batch\", connections = 1 }, "
+        "limits = { connect_rate = 5, login_failures = 10, exceptions = [{ user = \"batch\", connections = 1 "
+        "}, "
         "{ database = \"x\", connections = 0 }] }\ntimeouts.query = \"0s\"\n");
     CHECK(listed(loaded) == "");
     REQUIRE(loaded.settings);

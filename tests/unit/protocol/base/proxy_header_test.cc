@@ -62,14 +62,14 @@ TEST_CASE("PROXY protocol: version 1") {
 }
 
 TEST_CASE("PROXY protocol: version 1 that is not well formed") {
-    for (const char* text :
-         {"GET / HTTP/1.1\r\n", "proxy TCP4 1.1.1.1 1.1.1.1 1 1\r\n", "PROXY TCP4 1.1.1.1 1.1.1.1 1 1\n",
-          "PROXY TCP4 1.1.1.1 1.1.1.1 1\r\n", "PROXY TCP4 1.1.1.1 1.1.1.1 1 1 \r\n",
-          "PROXY TCP4 1.1.1.1 1.1.1.1 1 1 1\r\n", "PROXY TCP4  1.1.1.1 1.1.1.1 1 1\r\n",
-          "PROXY TCP4 ::1 ::1 1 1\r\n", "PROXY TCP6 1.1.1.1 1.1.1.1 1 1\r\n", "PROXY TCP4 1.1.1.1 ::1 1 1\r\n",
-          "PROXY TCP4 1.1.1.1 1.1.1.1 65536 1\r\n", "PROXY TCP4 1.1.1.1 1.1.1.1 01 1\r\n",
-          "PROXY TCP4 1.1.1.1 1.1.1.1 -1 1\r\n", "PROXY UDP4 1.1.1.1 1.1.1.1 1 1\r\n", "PROXY \r\n", "PROXY\r\n",
-          "PROXY TCP4 1.1.1.256 1.1.1.1 1 1\r\n", "PROXY \n"}) {
+    for (const char* text : {"GET / HTTP/1.1\r\n", "proxy TCP4 1.1.1.1 1.1.1.1 1 1\r\n",
+                             "PROXY TCP4 1.1.1.1 1.1.1.1 1 1\n", "PROXY TCP4 1.1.1.1 1.1.1.1 1\r\n",
+                             "PROXY TCP4 1.1.1.1 1.1.1.1 1 1 \r\n", "PROXY TCP4 1.1.1.1 1.1.1.1 1 1 1\r\n",
+                             "PROXY TCP4  1.1.1.1 1.1.1.1 1 1\r\n", "PROXY TCP4 ::1 ::1 1 1\r\n",
+                             "PROXY TCP6 1.1.1.1 1.1.1.1 1 1\r\n", "PROXY TCP4 1.1.1.1 ::1 1 1\r\n",
+                             "PROXY TCP4 1.1.1.1 1.1.1.1 65536 1\r\n", "PROXY TCP4 1.1.1.1 1.1.1.1 01 1\r\n",
+                             "PROXY TCP4 1.1.1.1 1.1.1.1 -1 1\r\n", "PROXY UDP4 1.1.1.1 1.1.1.1 1 1\r\n",
+                             "PROXY \r\n", "PROXY\r\n", "PROXY TCP4 1.1.1.256 1.1.1.1 1 1\r\n", "PROXY \n"}) {
         CAPTURE(text);
         CHECK(is_refused(text));
     }
