@@ -281,6 +281,7 @@ private:
     TimePoint accepted_at_;
     TimePoint unit_began_at_{};
     TimePoint query_began_at_{};        // of the oldest unit in flight; then, when it was last cancelled
+    TimePoint patient_until_{};         // what is in flight was cancelled a moment ago
     TimePoint quiet_since_{};           // nothing is in flight
     TimePoint transaction_began_at_{};  // zero: none is open
     TimePoint timeout_armed_until_{};   // while there is a timeout_timer_

@@ -15,6 +15,7 @@ Activity Session::activity() const {
     activity.is_busy = busy();
     activity.quiet_since = quiet_since_;
     activity.query_since = query_began_at_;
+    activity.patient_until = patient_until_;
     activity.transaction_since = transaction_began_at_;
     return activity;
 }
@@ -28,7 +29,10 @@ void Session::note_activity(ClientState state) {
     } else if (transaction_began_at_ == TimePoint{}) {
         transaction_began_at_ = unit_began_at_;
     }
-    if (!busy() && state != client_state_) quiet_since_ = now();
+    if (!busy()) {
+        if (state != client_state_) quiet_since_ = now();
+        patient_until_ = {};
+    }
     watch_timeouts();
 }
 
@@ -72,7 +76,8 @@ void Session::timeout_due() {
 /// Asks the server to end what is in flight. Its answer goes to the client, whatever it is: a cancel that
 /// comes too late changes nothing. If it got lost, the next one comes after as long again.
 void Session::cancel_overdue() {
-    query_began_at_ = std::max(now(), query_began_at_ + limits::cancel_again_after);
+    query_began_at_ = now();
+    patient_until_ = now() + limits::cancel_again_after;
     ServerConnection* server = connection(active_);
     if (server && server->ready() && !conversation_->synchronising(active_) && !cancelling_) {
         cancelling_ = true;

@@ -13,9 +13,8 @@ std::optional<Deadline> next_deadline(const Activity& activity, const config::Ti
     const bool is_open = activity.transaction_since != TimePoint{};
     if (is_open) consider(timeouts.transaction, activity.transaction_since, Overdue::transaction);
     if (activity.is_busy) {
-        // A transaction that is overdue has its statement cancelled: not over and over.
-        if (next) next->at = std::max(next->at, activity.query_since);
         consider(timeouts.query, activity.query_since, Overdue::query);
+        if (next) next->at = std::max(next->at, activity.patient_until);
     } else if (is_open) {
         consider(timeouts.idle_in_transaction, activity.quiet_since, Overdue::idle_in_transaction);
     } else {

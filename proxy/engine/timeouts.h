@@ -13,6 +13,7 @@ struct Activity {
     bool is_busy = false;    // something is in flight
     TimePoint quiet_since{};
     TimePoint query_since{};        // began, or was last cancelled
+    TimePoint patient_until{};      // a cancel is on its way: what is in flight is not overdue before this
     TimePoint transaction_since{};  // zero: none is open
 };
 

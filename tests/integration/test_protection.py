@@ -186,15 +186,15 @@ def _gets_in(proxy):
 
 
 def test_failed_logins_are_delayed(shared_cluster, start_proxy):
-    proxy = start_proxy(shared_cluster, limits={"login_failures": 3, "login_delay": "2s"})
-    for _ in range(3):
+    proxy = start_proxy(shared_cluster, limits={"login_failures": 2, "login_delay": "3s"})
+    for _ in range(2):
         assert refusal(proxy, password="wrong")["C"] == "28P01"
     began = time.monotonic()
     assert refusal(proxy, "reader", PASSWORDS["reader"]) is None  # behind the same NAT, as it were
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 3
     began = time.monotonic()
     assert refusal(proxy) is None  # late, but in
-    assert time.monotonic() - began >= 1.9
+    assert time.monotonic() - began >= 2.9
     assert refusal(proxy, "nobody_x", "wrong")["C"] == "28P01"
     # Guessing in parallel does not help.
     crowd = [Wire(proxy.port) for _ in range(8)]
@@ -222,8 +222,8 @@ def test_failed_mysql_logins_are_delayed(shared_maria, start_proxy):
 def test_idle_clients_are_let_go(shared_cluster, start_proxy):
     proxy = start_proxy(shared_cluster, timeouts={"idle": "1500ms"})
     with Wire(proxy.port) as idler, proxy.connect(autocommit=False) as busy:
-        idler.log_in("app", PASSWORDS["app"])
         busy.execute("SELECT 1")
+        idler.log_in("app", PASSWORDS["app"])
         (notice,) = idler.expect_end()
         assert notice.kind == "E" and notice.sqlstate == "57P05" and notice.error["S"] == "FATAL"
         assert busy.execute("SELECT 1").fetchone() == (1,)  # in a transaction: another timeout

@@ -84,6 +84,9 @@ TEST_CASE("timeouts: which one is next") {
     activity.query_since = TimePoint{102s};
     CHECK(next_deadline(activity, all())->what == Overdue::transaction);
 
+    activity.patient_until = TimePoint{110s};  // after a cancel nothing is overdue at once
+    CHECK(next_deadline(activity, all())->at == TimePoint{110s});
+
     activity.is_watched = false;
     CHECK_FALSE(next_deadline(activity, all()));
 }
