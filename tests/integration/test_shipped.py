@@ -103,6 +103,16 @@ def test_the_guide_names_only_settings_that_exist():
         assert f"| `{key}` |" in section, f"{table}.{key}"
 
 
+def test_the_guide_names_only_events_that_exist():
+    sources = "".join(path.read_text() for folder in ["proxy", "health"] for path in (ROOT / folder).rglob("*.cc"))
+    table = (DEPLOY / "OPERATIONS.md").read_text().split("| event | level |")[1].split("\n\n")[0]
+    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    named = {name for cell in cells for name in re.findall(r"`([a-z_]+)`", cell)}
+    assert len(named) > 15
+    for event in named:
+        assert f'"{event}"' in sources, event
+
+
 def check(tmp_path, text):
     """`holdfast check` of a configuration whose files are in tmp_path."""
     config = tmp_path / "holdfast.toml"
