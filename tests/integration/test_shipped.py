@@ -2,12 +2,10 @@
 
 import pathlib
 import re
-import shutil
 import subprocess
 
 import pytest
 
-from harness import npm
 from harness.proxy import BINARY, ROOT
 
 pytestmark = pytest.mark.proxy_only
@@ -156,33 +154,6 @@ def test_the_configuration_of_kubernetes_is_good(tmp_path):
     assert text.count("/etc/holdfast-secrets/") == 2
     result = check(tmp_path, text.replace("/etc/holdfast-secrets/", f"{tmp_path}/"))
     assert (result.returncode, result.stderr) == (0, "")
-
-
-@pytest.fixture
-def kubernetes_types(tmp_path):
-    """kubernetes_types(manifest...): what the TypeScript compiler says of them, given the types of Kubernetes' API."""
-    folder = ROOT / "tests/integration/manifests"
-    packages = npm.install(folder)
-
-    def said(*manifests):
-        (tmp_path / "node_modules").symlink_to(packages)
-        for name in ["tsconfig.json", "package.json"]:
-            shutil.copy(folder / name, tmp_path)
-        with open(tmp_path / "check.ts", "w") as script:
-            subprocess.run(["node", folder / "to_typescript.js", *manifests], stdout=script, timeout=60, check=True)
-        done = subprocess.run([packages / ".bin/tsc", "--project", tmp_path], capture_output=True, text=True, timeout=300)
-        return done.stdout
-    return said
-
-
-def test_the_manifests_are_what_kubernetes_expects(kubernetes_types):
-    assert kubernetes_types(*sorted((DEPLOY / "kubernetes").glob("*.yaml"))) == ""
-
-
-def test_a_misspelt_manifest_is_noticed(kubernetes_types, tmp_path):
-    text = (DEPLOY / "kubernetes/holdfast.yaml").read_text()
-    (tmp_path / "bad.yaml").write_text(text.replace("terminationGracePeriodSeconds", "terminationGraceSeconds"))
-    assert "terminationGraceSeconds" in kubernetes_types(tmp_path / "bad.yaml")
 
 
 def test_links_of_the_guide_lead_somewhere():
