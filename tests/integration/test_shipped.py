@@ -2,12 +2,10 @@
 
 import pathlib
 import re
-import shutil
 import subprocess
 
 import pytest
 
-from harness import npm
 from harness.proxy import BINARY, ROOT
 
 pytestmark = pytest.mark.proxy_only
@@ -103,6 +101,16 @@ def test_the_guide_names_only_settings_that_exist():
         assert f"| `{key}` |" in section, f"{table}.{key}"
 
 
+def test_the_guide_names_only_events_that_exist():
+    sources = "".join(path.read_text() for folder in ["proxy", "health"] for path in (ROOT / folder).rglob("*.cc"))
+    table = (DEPLOY / "OPERATIONS.md").read_text().split("| event | level |")[1].split("\n\n")[0]
+    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    named = {name for cell in cells for name in re.findall(r"`([a-z_]+)`", cell)}
+    assert len(named) > 15
+    for event in named:
+        assert f'"{event}"' in sources, event
+
+
 def check(tmp_path, text):
     """`holdfast check` of a configuration whose files are in tmp_path."""
     config = tmp_path / "holdfast.toml"
@@ -146,33 +154,6 @@ def test_the_configuration_of_kubernetes_is_good(tmp_path):
     assert text.count("/etc/holdfast-secrets/") == 2
     result = check(tmp_path, text.replace("/etc/holdfast-secrets/", f"{tmp_path}/"))
     assert (result.returncode, result.stderr) == (0, "")
-
-
-@pytest.fixture
-def kubernetes_types(tmp_path):
-    """kubernetes_types(manifest...): what the TypeScript compiler says of them, given the types of Kubernetes' API."""
-    folder = ROOT / "tests/integration/manifests"
-    packages = npm.install(folder)
-
-    def said(*manifests):
-        (tmp_path / "node_modules").symlink_to(packages)
-        for name in ["tsconfig.json", "package.json"]:
-            shutil.copy(folder / name, tmp_path)
-        with open(tmp_path / "check.ts", "w") as script:
-            subprocess.run(["node", folder / "to_typescript.js", *manifests], stdout=script, timeout=60, check=True)
-        done = subprocess.run([packages / ".bin/tsc", "--project", tmp_path], capture_output=True, text=True, timeout=300)
-        return done.stdout
-    return said
-
-
-def test_the_manifests_are_what_kubernetes_expects(kubernetes_types):
-    assert kubernetes_types(*sorted((DEPLOY / "kubernetes").glob("*.yaml"))) == ""
-
-
-def test_a_misspelt_manifest_is_noticed(kubernetes_types, tmp_path):
-    text = (DEPLOY / "kubernetes/holdfast.yaml").read_text()
-    (tmp_path / "bad.yaml").write_text(text.replace("terminationGracePeriodSeconds", "terminationGraceSeconds"))
-    assert "terminationGraceSeconds" in kubernetes_types(tmp_path / "bad.yaml")
 
 
 def test_links_of_the_guide_lead_somewhere():
