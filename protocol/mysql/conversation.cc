@@ -170,7 +170,7 @@ bool Conversation::append_reset(Slot slot, ByteBuffer& out) {
         .bare_text(", character_set_client=" + collation + ", character_set_results=" + collation +
                    ", collation_connection=" + collation)
         // As its login found it: whoever gets the connection is told that it is so.
-        .bare_text(own.login_sql_mode                          ? ", sql_mode='" + std::string(*own.login_sql_mode) + "'"
+        .bare_text(own.login_sql_mode ? ", sql_mode='" + std::string(*own.login_sql_mode) + "'"
                    : client_has(capability::ignore_space) ? std::string(ignore_space_again)
                                                           : std::string())
         .bare_text(client_has(capability::interactive) ? interactive_again : std::string_view())

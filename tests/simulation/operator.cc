@@ -54,8 +54,8 @@ void Operator::check_is_empty(ServerId server, uint64_t order) {
     if (!cluster_.view().primary || cluster_.view().primary == server) return;
     if (cluster_.view().find(server)->role == health::ServerRole::primary) return;
     if (const uint32_t open = cluster_.connections(server); open != 0) {
-        books_.problem(std::to_string(open) + " connections are left on a drained server: " +
-                       std::to_string(server.value));
+        books_.problem(std::to_string(open) +
+                       " connections are left on a drained server: " + std::to_string(server.value));
     }
 }
 

@@ -39,18 +39,38 @@ const std::string two_columns = packet(1, "\x02") + column_of(2, 3) + column_of(
 
 TEST_CASE("mysql columns: a read that runs again goes on behind the heads that its client has") {
     RerunLab lab(packet(1, "\x02") + column_of(2, 3));
-    CHECK(lab.receive(two_columns + packet(4, "\x01" "1\x01" "2") + ok_packet(5, status::autocommit, reply::eof)) ==
-          column_of(3, 253) + packet(4, "\x01" "1\x01" "2") + ok_packet(5, status::autocommit, reply::eof));
+    CHECK(lab.receive(two_columns +
+                      packet(4,
+                             "\x01"
+                             "1\x01"
+                             "2") +
+                      ok_packet(5, status::autocommit, reply::eof)) ==
+          column_of(3, 253) +
+              packet(4,
+                     "\x01"
+                     "1\x01"
+                     "2") +
+              ok_packet(5, status::autocommit, reply::eof));
     CHECK(lab.event == ScanEvent::unit_done);
 }
 
 TEST_CASE("mysql columns: a read that runs again with other columns is broken off") {
     std::string again;
-    SUBCASE("fewer") { again = packet(1, "\x01") + column_of(2, 3); }
-    SUBCASE("more") { again = packet(1, "\x03") + column_of(2, 3) + column_of(3, 253) + column_of(4, 3); }
-    SUBCASE("of another type") { again = packet(1, "\x02") + column_of(2, 8) + column_of(3, 253); }
-    SUBCASE("without a sign") { again = packet(1, "\x02") + column_of(2, 3, 32) + column_of(3, 253); }
-    SUBCASE("binary ones") { again = packet(1, "\x02") + column_of(2, 3) + column_of(3, 253, 0, 63); }
+    SUBCASE("fewer") {
+        again = packet(1, "\x01") + column_of(2, 3);
+    }
+    SUBCASE("more") {
+        again = packet(1, "\x03") + column_of(2, 3) + column_of(3, 253) + column_of(4, 3);
+    }
+    SUBCASE("of another type") {
+        again = packet(1, "\x02") + column_of(2, 8) + column_of(3, 253);
+    }
+    SUBCASE("without a sign") {
+        again = packet(1, "\x02") + column_of(2, 3, 32) + column_of(3, 253);
+    }
+    SUBCASE("binary ones") {
+        again = packet(1, "\x02") + column_of(2, 3) + column_of(3, 253, 0, 63);
+    }
     RerunLab lab(two_columns);
     CHECK(lab.receive(again).empty());
     CHECK(lab.event == ScanEvent::dying);

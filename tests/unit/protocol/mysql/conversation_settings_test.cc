@@ -1,5 +1,5 @@
-// How texts are read, and by whom: what the servers' own settings, resets and the schema do to that; listeners
-// that only read; what the proxy answers by itself.
+// How texts are read, and by whom: what the servers' own settings, resets and the schema do to that;
+// listeners that only read; what the proxy answers by itself.
 #include <doctest/doctest.h>
 
 #include "tests/unit/protocol/mysql/conversation_lab.h"
@@ -206,7 +206,8 @@ TEST_CASE("mysql settings: the connection's number and KILL are the proxy's, how
     }
     lab.send(query("EXECUTE c"));
     CHECK(lab.kind == CutKind::answer);
-    CHECK(lab.answer.find("\x02" "77") != std::string::npos);
+    CHECK(lab.answer.find("\x02"
+                          "77") != std::string::npos);
     lab.send(query("EXECUTE IMMEDIATE 'SELECT CONNECTION_ID()'"));
     CHECK(lab.kind == CutKind::answer);
     lab.send(query("EXECUTE k"));
@@ -218,7 +219,8 @@ TEST_CASE("mysql settings: the connection's number and KILL are the proxy's, how
     CHECK(lab.conversation->kill_request().process_id == 13);
 
     lab.send(command_of(command::stmt_prepare, "SELECT CONNECTION_ID()"));
-    lab.receive(packet(1, std::string(1, '\0') + id_bytes(5) + std::string("\x01\0\0\0\0\0\0", 7)) + column(2));
+    lab.receive(packet(1, std::string(1, '\0') + id_bytes(5) + std::string("\x01\0\0\0\0\0\0", 7)) +
+                column(2));
     lab.send(command_of(command::stmt_execute, id_bytes(1) + std::string(1, '\0') + id_bytes(1)));
     CHECK(lab.kind == CutKind::answer);
     // A binary row: a zero, no NULLs, eight bytes.
@@ -228,7 +230,9 @@ TEST_CASE("mysql settings: the connection's number and KILL are the proxy's, how
 TEST_CASE("mysql settings: an XA transaction that was prepared outlives its server") {
     std::string prepares = "XA PREPARE 'x'";
     SUBCASE("until it is committed") {}
-    SUBCASE("by SQL's EXECUTE") { prepares = "EXECUTE IMMEDIATE \"XA PREPARE 'x'\""; }
+    SUBCASE("by SQL's EXECUTE") {
+        prepares = "EXECUTE IMMEDIATE \"XA PREPARE 'x'\"";
+    }
     SettingsLab lab("");
     for (const char* sql : {"XA START 'x'", "INSERT INTO t VALUES (1)", "XA END 'x'"}) {
         lab.send(query(sql));

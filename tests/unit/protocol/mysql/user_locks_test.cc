@@ -34,8 +34,8 @@ TEST_CASE("user locks: only a release that came true lets one go") {
                        {"SELECT GET_LOCK('a', 1)", "1"},
                        {"SELECT RELEASE_LOCK('a')", "1"}}) == Counts{1, 2, 1});
     CHECK(locks_after({{"SELECT GET_LOCK('a', 1)", "0"}}) == Counts{0});
-    CHECK(locks_after({{"SELECT GET_LOCK(CONCAT('a', 'b'), 1)", "1"},
-                       {"SELECT RELEASE_LOCK('ab')", "1"}}) == Counts{1, 0});
+    CHECK(locks_after({{"SELECT GET_LOCK(CONCAT('a', 'b'), 1)", "1"}, {"SELECT RELEASE_LOCK('ab')", "1"}}) ==
+          Counts{1, 0});
 }
 
 TEST_CASE("user locks: where no result tells, the names do") {
@@ -61,13 +61,22 @@ TEST_CASE("user locks: a call that may not have been made lets none go") {
 TEST_CASE("user locks: a prepared statement's binary row tells too") {
     CHECK(lock_came_true(as_bytes(std::string_view("\0\0\1\0\0\0\0\0\0\0", 10)), true, "0") ==
           UserLocks::CameTrue::yes);
-    CHECK(lock_came_true(as_bytes(std::string_view("\0\0\0\0\0\0", 6)), true, "0") == UserLocks::CameTrue::no);
+    CHECK(lock_came_true(as_bytes(std::string_view("\0\0\0\0\0\0", 6)), true, "0") ==
+          UserLocks::CameTrue::no);
     CHECK(lock_came_true(as_bytes(std::string_view("\0\4", 2)), true, "0") == UserLocks::CameTrue::no);
-    CHECK(lock_came_true(as_bytes(std::string_view("\0\0\1", 3)), true, "0") ==
-          UserLocks::CameTrue::unknown);
-    CHECK(lock_came_true(as_bytes(std::string_view("\xfb\1""1", 3)), false, "1") == UserLocks::CameTrue::yes);
-    CHECK(lock_came_true(as_bytes(std::string_view("\xfb\1""1", 3)), false, "0") == UserLocks::CameTrue::no);
-    CHECK(lock_came_true(as_bytes(std::string_view("\5""1", 2)), false, "0") == UserLocks::CameTrue::unknown);
+    CHECK(lock_came_true(as_bytes(std::string_view("\0\0\1", 3)), true, "0") == UserLocks::CameTrue::unknown);
+    CHECK(lock_came_true(as_bytes(std::string_view("\xfb\1"
+                                                   "1",
+                                                   3)),
+                         false, "1") == UserLocks::CameTrue::yes);
+    CHECK(lock_came_true(as_bytes(std::string_view("\xfb\1"
+                                                   "1",
+                                                   3)),
+                         false, "0") == UserLocks::CameTrue::no);
+    CHECK(lock_came_true(as_bytes(std::string_view("\5"
+                                                   "1",
+                                                   2)),
+                         false, "0") == UserLocks::CameTrue::unknown);
     CHECK(lock_came_true({}, false, "0") == UserLocks::CameTrue::unknown);
 }
 

@@ -27,8 +27,8 @@ public:
     }
     void set_duty(const std::string& cluster, const std::string& server, health::Duty duty, bool force,
                   const Actor& actor, OnOutcome on_done) override {
-        asked = cluster + "/" + server + " " + std::string(to_string(duty)) + (force ? " by force" : "") + ": " +
-                actor.reason;
+        asked = cluster + "/" + server + " " + std::string(to_string(duty)) + (force ? " by force" : "") +
+                ": " + actor.reason;
         on_done({});
     }
     Outcome pause(const std::string& cluster, std::chrono::milliseconds limit, const Actor&) override {
@@ -118,19 +118,17 @@ TEST_CASE("api: bodies that are not what is expected are refused with words") {
         const char* body;
         const char* words;
     };
-    for (const Case& c : {Case{"pause", "", "\"cluster\" is missing"},
-                          Case{"pause", "{", "JSON object"},
-                          Case{"pause", "[]", "JSON object"},
-                          Case{"pause", R"({"cluster":1})", "must be a text"},
-                          Case{"pause", R"({"cluster":null})", "is missing"},
-                          Case{"pause", R"({"cluster":"a","timeout":"5 s"})", "timeout"},
-                          Case{"pause", R"({"cluster":"a","timeout":5})", "must be a text"},
-                          Case{"kill", "{}", "must be a number"},
-                          Case{"kill", R"({"session":-1})", "must be a number"},
-                          Case{"kill", R"({"session":1.5})", "must be a number"},
-                          Case{"server-state", R"({"cluster":"a","server":"b","state":"removed"})", "ready, drain"},
-                          Case{"server-state", R"({"cluster":"a","server":"b","state":"drain","force":1})",
-                               "true or false"}}) {
+    for (const Case& c :
+         {Case{"pause", "", "\"cluster\" is missing"}, Case{"pause", "{", "JSON object"},
+          Case{"pause", "[]", "JSON object"}, Case{"pause", R"({"cluster":1})", "must be a text"},
+          Case{"pause", R"({"cluster":null})", "is missing"},
+          Case{"pause", R"({"cluster":"a","timeout":"5 s"})", "timeout"},
+          Case{"pause", R"({"cluster":"a","timeout":5})", "must be a text"},
+          Case{"kill", "{}", "must be a number"}, Case{"kill", R"({"session":-1})", "must be a number"},
+          Case{"kill", R"({"session":1.5})", "must be a number"},
+          Case{"server-state", R"({"cluster":"a","server":"b","state":"removed"})", "ready, drain"},
+          Case{"server-state", R"({"cluster":"a","server":"b","state":"drain","force":1})",
+               "true or false"}}) {
         CAPTURE(c.body);
         CHECK(api.ask("POST", std::string("/api/v1/") + c.path, c.body) == 400);
         CHECK(api.answer()["error"]["message"].get<std::string>().find(c.words) != std::string::npos);

@@ -36,10 +36,11 @@ TEST_CASE("tables: columns line up, and what clients call themselves moves no cu
 
 TEST_CASE("tables: a status without anything optional") {
     std::ostringstream out;
-    print_status(json::parse(R"({"version":"1","clusters":[{"name":"shop","protocol":"postgres","primary":null,
+    print_status(
+        json::parse(R"({"version":"1","clusters":[{"name":"shop","protocol":"postgres","primary":null,
         "without_primary_s":3,"paused":true,"servers":[{"name":"pg1","role":"unknown","health":"down","state":"drain",
         "reason":"refused","state_reason":"disk"}]}]})"),
-                 "", out);
+        "", out);
     const std::string text = out.str();
     CHECK(text.find("NO PRIMARY for 3s, PAUSED") != std::string::npos);
     CHECK(text.find("refused; disk") != std::string::npos);
