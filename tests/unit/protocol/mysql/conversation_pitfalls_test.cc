@@ -131,7 +131,7 @@ TEST_CASE("mysql conversation: attributes of queries stand in front of their tex
         lab.receive(ok_packet(1), Slot::b);
         CHECK(lab.event == ScanEvent::sync_done);
         ByteBuffer reset;
-        REQUIRE(lab.conversation->append_reset(reset));
+        REQUIRE(lab.conversation->append_reset(Slot::a, reset));
         CHECK(as_text(reset).find("\3\0\1SET SESSION session_track"s) != std::string_view::npos);
     }
 }
@@ -360,7 +360,7 @@ TEST_CASE("mysql conversation: what a login gives to settings, a reset for the p
     const auto reset = [](uint64_t more) {
         Lab lab(modern_client | more);
         ByteBuffer out;
-        REQUIRE(lab.conversation->append_reset(out));
+        REQUIRE(lab.conversation->append_reset(Slot::a, out));
         return std::string(as_text(out));
     };
     const std::string ignores = ", sql_mode=CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'IGNORE_SPACE')";
