@@ -153,6 +153,7 @@ private:
         uint64_t numbers_delivered = 0;   // of columns and parameters, as the client was told
         ColumnsDigest columns_delivered;  // as far as it has their definitions
         ColumnsDigest columns;            // of the answer under way
+        bool in_final_head = false;       // the first result's head, which can't be taken back
         bool asks_for_locks = false;      // GET_LOCK() and its like: what they came to stands in a row
         std::string first_row;            // … of the answer under way
     };

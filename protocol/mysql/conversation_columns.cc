@@ -10,7 +10,7 @@ using dialect::ScanEvent;
 /// Takes in what stands in front of an answer's rows. False: the client would read the rows by what it has
 /// got before, and that is not what they are.
 bool Conversation::take_head(Slot slot, PacketRole role, const Packet& packet, Unit& unit) {
-    if (unit.rows_delivered) return true;  // a further result: nothing of it is known
+    if (unit.rows_delivered && !unit.in_final_head) return true;  // a further result: nothing of it is known
     const bool is_known = unit.heads_to_swallow > 0;
     bool is_last = false;
     switch (role) {

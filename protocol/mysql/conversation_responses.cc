@@ -138,10 +138,13 @@ Conversation::Verdict Conversation::take_unit(Slot slot, PacketRole role, const 
             // Nor can a head that tells whether definitions follow: another connection may say otherwise.
             if (role == PacketRole::column_count &&
                 (unit.reply.in_rows() ||
-                 (unit.command == command::stmt_execute && client_has(capability::cache_metadata))))
+                 (unit.command == command::stmt_execute && client_has(capability::cache_metadata)))) {
+                unit.in_final_head = !unit.rows_delivered;
                 unit.rows_delivered = true;
+            }
             break;
         case PacketRole::row:
+            unit.in_final_head = false;
             if (unit.owes_eof) append_eof_for_client(unit, packet.sequence(), made);
             unit.rows_delivered = true;
             if (unit.asks_for_locks && unit.first_row.empty())
@@ -187,6 +190,7 @@ Conversation::Verdict Conversation::take_unit(Slot slot, PacketRole role, const 
             const bool is_done = unit.reply.done();
             take_ok(slot, unit, ok);
             append_ok_for_client(packet, ok, role, unit, made, scan, at);
+            unit.in_final_head = false;
             if (is_done) {
                 finish_unit(slot);
                 scan.event = ScanEvent::unit_done;

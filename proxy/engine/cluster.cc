@@ -219,10 +219,14 @@ bool Cluster::may_open(ServerId server, const SharedIdentity& identity) const {
     return found == open_.end() || found->second < limit;
 }
 
+/// Whether idle connections to the server are of any use.
+bool Cluster::is_wanted(ServerId id) const {
+    const health::ServerView* const server = view_.find(id);
+    return server != nullptr && server->duty == health::Duty::serves && !is_ending_;
+}
+
 void Cluster::give_back(std::unique_ptr<ServerConnection> connection, Bytes reset) {
-    const health::ServerView* const server = view_.find(connection->server());
-    const bool is_wanted = server != nullptr && server->duty == health::Duty::serves && !is_ending_;
-    if (!is_wanted || reset.empty() || !connection->ready() || connection->was_cancelled() ||
+    if (!is_wanted(connection->server()) || reset.empty() || !connection->ready() || connection->was_cancelled() ||
         settings().pool.idle_timeout.count() == 0) {
         if (!reset.empty() && connection->ready()) connection->say_goodbye();
         return;  // it is closed here
@@ -248,6 +252,7 @@ void Cluster::connection_clean(ServerConnection& connection) {
     const auto found = resetting_.find(&connection);
     auto owned = std::move(found->second);
     resetting_.erase(found);
+    if (!is_wanted(connection.server())) return bury(std::move(owned));  // drained meanwhile
     idle_[key_of(connection)].push_back(std::move(owned));
     sweep_idle();
     if (settings().pool.max_connections > 0) wake_waiting();

@@ -150,6 +150,7 @@ private:
     using PoolKey = std::pair<uint64_t, uint32_t>;  // server, identity number
     static PoolKey key_of(const ServerConnection& connection);
     void sweep_idle();
+    bool is_wanted(ServerId server) const;
     void drain(const health::View& before);
 
     World& world_;
