@@ -51,6 +51,7 @@ PrometheusClusterMetrics::PrometheusClusterMetrics(MetricStore& store, const std
       hold_duration_(series_.histogram(rows::hold_duration)),
       cancels_found_(series_.counter(rows::cancel_requests, {{"result", "found"}})),
       cancels_not_found_(series_.counter(rows::cancel_requests, {{"result", "not_found"}})),
+      query_timeouts_(series_.counter(rows::query_timeouts)),
       stale_reads_avoided_(series_.counter(rows::stale_reads_avoided)),
       failovers_(series_.counter(rows::failovers)),
       failover_duration_(series_.histogram(rows::failover_duration)),
@@ -89,6 +90,9 @@ void PrometheusClusterMetrics::publish() {
                 count.unpublished = 0;
             }
         }
+    }
+    for (auto& server : servers_) {
+        if (server) server->publish();
     }
     for (size_t i = 0; i < durations_.size(); ++i) {
         Durations& durations = durations_[i];
@@ -151,7 +155,8 @@ void PrometheusClusterMetrics::statement(Target target, RouteReason route, sql::
     ++count.unpublished;
 }
 
-void PrometheusClusterMetrics::statement_done(Target target, Duration total) {
+void PrometheusClusterMetrics::statement_done(Target target, ServerId server, Duration total) {
+    if (ServerSeries* series = find(server)) ++series->statements_unpublished;
     // Most statements are short: their bucket is found from the front.
     const double took = seconds(total);
     size_t bucket = 0;

@@ -89,6 +89,9 @@ inline constexpr MetricRow server_connects{"holdfast_server_connects_total", Met
 inline constexpr MetricRow server_connect{
     "holdfast_server_connect_duration_seconds", MetricKind::histogram, "cluster,server",
     "What connecting to the server took: TCP, TLS and login.", connect_buckets};
+inline constexpr MetricRow server_statements{
+    "holdfast_server_statements_total", MetricKind::counter, "cluster,server",
+    "Requests that the server answered to the end, by server: how the load is spread."};
 inline constexpr MetricRow corrections{
     "holdfast_corrections_total", MetricKind::counter, "cluster,server",
     "Statements that this replica refused as writes and that ran on the primary instead."};
@@ -137,6 +140,9 @@ inline constexpr MetricRow losses{"holdfast_losses_total", MetricKind::counter, 
 inline constexpr MetricRow cancel_requests{"holdfast_cancel_requests_total", MetricKind::counter,
                                            "cluster,result",
                                            "Cancel requests, by whether their key named a session."};
+inline constexpr MetricRow query_timeouts{
+    "holdfast_query_timeouts_total", MetricKind::counter, "cluster",
+    "Cancel requests sent to servers because of timeouts.query or timeouts.transaction."};
 inline constexpr MetricRow stale_reads_avoided{
     "holdfast_stale_reads_avoided_total", MetricKind::counter, "cluster",
     "Reads sent elsewhere because a replica might have missed the session's last write."};

@@ -42,6 +42,7 @@ ServerSeries::ServerSeries(MetricStore& store, const std::string& cluster, const
       lag_bytes_(series_.gauge(rows::lag_bytes)),
       timeline_(series_.gauge(rows::server_timeline)),
       position_(series_.gauge(rows::server_position)),
+      statements_(series_.counter(rows::server_statements)),
       connections(series_.gauge(rows::server_connections)),
       connect_duration(series_.histogram(rows::server_connect)),
       corrections(series_.counter(rows::corrections)) {
@@ -61,6 +62,11 @@ ServerSeries::ServerSeries(MetricStore& store, const std::string& cluster, const
     show_one(state_, ServerState::starting);
     show_one(role_, ServerRole::unknown);
     for (prometheus::Gauge* gauge : {lag_seconds_, lag_bytes_, timeline_, position_}) gauge->Set(unknown);
+}
+
+void ServerSeries::publish() {
+    if (statements_unpublished > 0) statements_->Increment(static_cast<double>(statements_unpublished));
+    statements_unpublished = 0;
 }
 
 void ServerSeries::show(const health::ServerView& view) {

@@ -21,6 +21,8 @@ public:
     const std::string& name() const { return name_; }
     /// Shows what the topology believes of this server.
     void show(const health::ServerView& view);
+    /// Before the series are read: what is counted in plain numbers becomes theirs.
+    void publish();
 
 private:
     std::string name_;
@@ -34,6 +36,7 @@ private:
     prometheus::Gauge* lag_bytes_;
     prometheus::Gauge* timeline_;
     prometheus::Gauge* position_;
+    prometheus::Counter* statements_;
     health::ServerState shown_state_ = health::ServerState::starting;
 
 public:
@@ -41,6 +44,7 @@ public:
     std::array<prometheus::Counter*, static_cast<size_t>(engine::server_connect_result_count)> connects{};
     prometheus::Histogram* connect_duration;
     prometheus::Counter* corrections;
+    uint64_t statements_unpublished = 0;
 };
 
 }  // namespace holdfast::admin

@@ -34,7 +34,13 @@ int cli(int argc, const char* const* argv, std::istream& in, std::ostream& out, 
     CLI::App* run_command = app.add_subcommand("run", "Serve, until SIGTERM");
     add_config(*run_command, config_file);
     CLI::App* check_command = app.add_subcommand("check", "Say what is wrong with a configuration");
-    add_config(*check_command, config_file);
+    CheckOptions check_options;
+    add_config(*check_command, check_options.config_file);
+    check_command->add_flag(
+        "--connect", check_options.connect,
+        "also log in to every server, and look at privileges, certificates and addresses");
+    check_command->add_flag("--json", check_options.json, "JSON instead of text");
+    check_command->add_flag("--strict", check_options.strict, "warnings count as errors");
     DiffOptions diff_options;
     CLI::App* diff_command =
         app.add_subcommand("diff", "Say what a configuration changes: 0: nothing, 1: something, 2: error");
@@ -69,7 +75,7 @@ int cli(int argc, const char* const* argv, std::istream& in, std::ostream& out, 
         return app.exit(error, out, err) == 0 ? 0 : usage_error;
     }
     if (*run_command) return run(config_file);
-    if (*check_command) return check(config_file, out, err);
+    if (*check_command) return check(check_options, out, err);
     if (*diff_command && diff_options.against.empty()) {
         diff_operation.remote.config_file = diff_options.config_file;
         diff_operation.json = diff_options.json;

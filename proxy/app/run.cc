@@ -15,6 +15,7 @@
 #include "proxy/admin/http.h"
 #include "proxy/admin/log_spdlog.h"
 #include "proxy/admin/metrics.h"
+#include "proxy/admin/page_tables.h"
 #include "proxy/admin/timeline.h"
 #include "proxy/app/config_watch.h"
 #include "proxy/app/descriptors.h"
@@ -109,7 +110,9 @@ private:
         settings_ = candidate.settings;
         program_log_.set_threshold(admin::to_level(next.proxy.log_level));
         program_log_.set_format(next.proxy.log_format);
-        if (const auto advice = descriptor_advice(raise_descriptor_limit(), next)) {
+        const uint64_t descriptors = raise_descriptor_limit();
+        loop_.set_descriptor_ceiling(descriptor_ceiling(descriptors));
+        if (const auto advice = descriptor_advice(descriptors, next)) {
             log_.warn("too_few_descriptors", {{"advice", *advice}});
         }
         return {};
@@ -134,13 +137,15 @@ private:
                                         {.ready = [this] { return service_.ready(); },
                                          .ready_detail = [this] { return service_.ready_detail(); },
                                          .metrics = [this] { return metrics_.exposition(); },
-                                         .status_page = {},
+                                         .status_page = [this] { return page(); },
                                          .api =
                                              [this](const admin::Request& request, admin::Reply reply) {
                                                  admin::answer_api(request, settings_->admin.token, panel_,
                                                                    reply);
                                              }});
     }
+
+    std::string page() const { return admin::status_page(admin::page_text(), panel_.status()); }
 
     void stop() {
         if (is_stopping_) {

@@ -37,7 +37,7 @@ enum class CloseReason : uint8_t {
     client_lost,  // reset
     protocol_error,
     login_failed,   // wrong user or password
-    login_refused,  // limits, access rules, TLS required, a server's refusal
+    login_refused,  // shutting down, no server, a server's refusal
     login_timeout,
     tls_failed,
     cancel_request,  // the connection carried a cancel request only
@@ -45,8 +45,14 @@ enum class CloseReason : uint8_t {
     limit,   // a configured limit on an established session
     killed,  // by an operator
     internal,
+    access_denied,     // a listener's `allow`, or an access rule
+    too_many_clients,  // max_clients, or a limit on connections of a user or to a database
+    rate_limited,      // too many connections, or failed logins, from one address
+    idle_timeout,
+    idle_in_transaction_timeout,
+    transaction_timeout,
 };
-inline constexpr int close_reason_count = 12;
+inline constexpr int close_reason_count = 18;
 std::string_view to_string(CloseReason reason);
 /// The two-letter end code of the session's log line (operations guide).
 std::string_view end_code(CloseReason reason);
@@ -91,7 +97,8 @@ public:
     virtual void server_connection_opened(ServerId server) = 0;
     virtual void server_connection_closed(ServerId server) = 0;
     virtual void statement(Target target, RouteReason route, sql::Reason classified) = 0;
-    virtual void statement_done(Target target, Duration total) = 0;
+    /// `server` answered it; none of ours (0) when its connection is gone already.
+    virtual void statement_done(Target target, ServerId server, Duration total) = 0;
     virtual void statement_error(
         std::string_view sqlstate) = 0;           // labelled by its class (first two characters)
     virtual void corrected(ServerId server) = 0;  // refused by a replica, run on the primary
@@ -99,6 +106,7 @@ public:
     virtual void hold_ended(HoldOutcome outcome, Duration held) = 0;
     virtual void loss(LossOutcome outcome) = 0;
     virtual void cancel_request(bool found) = 0;
+    virtual void query_timed_out() = 0;  // and is being cancelled at its server
     virtual void stale_read_avoided() = 0;
     /// The first write answered by a new primary; `outage` since the last good answer of the old one's loss.
     virtual void failover_completed(Duration outage) = 0;

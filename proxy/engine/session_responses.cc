@@ -171,7 +171,10 @@ bool Session::refused_by_primary() {
 void Session::unit_done(Slot slot) {
     const TimePoint at = now();
     const bool on_primary = slot == primary_slot_;
-    cluster_.metrics().statement_done(on_primary ? Target::primary : Target::replica, at - unit_began_at_);
+    const ServerConnection* answered = connection(slot);
+    cluster_.metrics().statement_done(on_primary ? Target::primary : Target::replica,
+                                      answered != nullptr ? answered->server() : ServerId{},
+                                      at - unit_began_at_);
     const std::string_view code = conversation_->last_error_code();
     if (!code.empty()) cluster_.metrics().statement_error(code);
     if (on_primary && (wrote_ || conversation_->reported_write())) {
@@ -186,7 +189,10 @@ void Session::unit_done(Slot slot) {
         }
         stall_timer_.reset();
         if (conversation_->transaction() == Transaction::idle) wrote_ = false;
-    } else if (retained_whole_) {
+    } else {
+        query_began_at_ = at;
+    }
+    if (busy() && retained_whole_) {
         // Answered: if those behind it are run again, it must not be.
         retained_.erase(retained_.begin(),
                         retained_.begin() + static_cast<std::ptrdiff_t>(retained_sizes_.front()));

@@ -7,11 +7,13 @@
 
 namespace holdfast::engine {
 
-TcpRelay::TcpRelay(Engine& engine, SessionId id, Cluster& cluster, std::string peer)
+TcpRelay::TcpRelay(Engine& engine, SessionId id, Cluster& cluster, Peer peer)
     : engine_(engine),
       cluster_(cluster),
       id_(id),
-      peer_(std::move(peer)),
+      peer_(std::move(peer.text)),
+      source_(peer.source),
+      destination_(peer.destination),
       accepted_at_(engine.world().now()) {
     cluster_.metrics().client_accepted();
 }
@@ -41,6 +43,7 @@ void TcpRelay::watch_primary() {
                                                    return;  // the next look tries again
                                                }
                                                server_ = *std::move(link);
+                                               server_->write(cluster_.header_for(source_, destination_));
                                                client_->resume(Pause::held);
                                            });
     }

@@ -32,7 +32,7 @@ public:
     void statement(engine::Target target, engine::RouteReason, sql::Reason) override {
         ++statements[static_cast<size_t>(target)];
     }
-    void statement_done(engine::Target, Duration) override {}
+    void statement_done(engine::Target, ServerId, Duration) override {}
     void statement_error(std::string_view) override {}
     void corrected(ServerId) override { ++corrections; }
     void hold_began() override {
@@ -42,6 +42,7 @@ public:
     void hold_ended(engine::HoldOutcome, Duration) override { lower(held, "held statements"); }
     void loss(engine::LossOutcome outcome) override { ++losses[static_cast<size_t>(outcome)]; }
     void cancel_request(bool) override {}
+    void query_timed_out() override { ++query_timeouts; }
     void stale_read_avoided() override {}
     void failover_completed(Duration) override { ++failovers; }
     void view_changed(const health::View&) override {}
@@ -63,6 +64,7 @@ public:
 
     std::array<int, engine::client_state_count> clients{};
     std::array<int, engine::close_reason_count> closed{};
+    int query_timeouts = 0;
     std::array<int, engine::target_count> statements{};
     std::array<int, engine::loss_outcome_count> losses{};
     int accepted = 0;

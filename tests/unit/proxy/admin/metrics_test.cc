@@ -179,7 +179,7 @@ TEST_CASE("metrics: statements are counted by where, what decided, and what they
     for (int i = 0; i < 3; ++i) shop.statement(Target::replica, RouteReason::classified, sql::Reason::read);
     shop.statement(Target::primary, RouteReason::read_your_writes, sql::Reason::read);
     shop.statement(Target::proxy, RouteReason::consistency, sql::Reason::too_long);  // the enums' last values
-    shop.statement_done(Target::replica, 3ms);
+    shop.statement_done(Target::replica, ServerId{1}, 3ms);
     shop.statement_error("23505");
     shop.statement_error("nonsense");
     CHECK(
@@ -240,11 +240,14 @@ TEST_CASE("metrics: a server's connections, and an id that is nobody's") {
     shop.server_connection_opened(ServerId{2});
     shop.server_connection_closed(ServerId{2});
     shop.corrected(ServerId{2});
+    shop.statement_done(engine::Target::replica, ServerId{2}, 1ms);
+    shop.statement_done(engine::Target::replica, ServerId{2}, 1ms);
     for (const uint64_t nobody : {uint64_t{0}, uint64_t{3}, ~uint64_t{0}}) {
         shop.server_connect(ServerId{nobody}, engine::ServerConnectResult::ok, 4ms);
         shop.server_connection_opened(ServerId{nobody});
         shop.server_connection_closed(ServerId{nobody});
         shop.corrected(ServerId{nobody});
+        shop.statement_done(engine::Target::replica, ServerId{nobody}, 1ms);
     }
     CHECK(value(metrics, R"(holdfast_server_connects_total{cluster="shop",result="ok",server="pg2"})") ==
           "1");
@@ -254,6 +257,8 @@ TEST_CASE("metrics: a server's connections, and an id that is nobody's") {
     CHECK(value(metrics, R"(holdfast_server_connect_duration_seconds_count{cluster="shop",server="pg2"})") ==
           "1");
     CHECK(value(metrics, R"(holdfast_corrections_total{cluster="shop",server="pg2"})") == "1");
+    CHECK(value(metrics, R"(holdfast_server_statements_total{cluster="shop",server="pg2"})") == "2");
+    CHECK(value(metrics, R"(holdfast_server_statements_total{cluster="shop",server="pg1"})") == "0");
 }
 
 TEST_CASE("metrics: a view's states, roles and positions; unknown is NaN, never 0") {

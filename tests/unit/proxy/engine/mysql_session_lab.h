@@ -170,13 +170,14 @@ public:
     void server_connection_opened(ServerId) override {}
     void server_connection_closed(ServerId) override {}
     void statement(Target, RouteReason, sql::Reason) override {}
-    void statement_done(Target, Duration) override {}
+    void statement_done(Target, ServerId, Duration) override {}
     void statement_error(std::string_view) override {}
     void corrected(ServerId) override {}
     void hold_began() override {}
     void hold_ended(HoldOutcome, Duration) override {}
     void loss(LossOutcome) override {}
     void cancel_request(bool) override {}
+    void query_timed_out() override {}
     void stale_read_avoided() override {}
     void failover_completed(Duration) override {}
     void view_changed(const health::View&) override {}
