@@ -38,7 +38,7 @@ package=$(built)
 cp "$package" "$WORK/packages"
 cp "$(built -D CPACK_PACKAGE_VERSION="$VERSION_UPGRADED")" "$WORK/packages"
 repacked "$package" "$VERSION_CONFIG" sh -c 'echo "# another default" >>etc/holdfast/holdfast.toml'
-repacked "$package" "$VERSION_REFUSED" true
+repacked "$WORK/packages/holdfast_${VERSION_CONFIG}_$(dpkg --print-architecture).deb" "$VERSION_REFUSED" true
 # Root is told that root is not what lintian was made for.
 lintian --allow-root --fail-on error,warning "$package"
 echo "   ok: lintian: $(basename "$package")"
