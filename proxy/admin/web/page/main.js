@@ -1,6 +1,7 @@
 // Keeps the page up to date: what is asked, how often, and what is shown while nobody answers.
 
 const paceMs = { status: 1000, metrics: 2000, events: 2000, sessions: 3000 };
+const firstRateMs = 700;
 const hiddenPaceMs = 15000;
 const retryMostMs = 5000;
 
@@ -126,7 +127,13 @@ const loops = {
   metrics: new Loop(paceMs.metrics, async () => {
     const clusters = countersByCluster(parseMetrics(await getText('/metrics')));
     const now = Date.now();
-    for (const view of views.values()) if (view.cluster) view.takeCounters(clusters.get(view.name), now);
+    let isFirst = true;
+    for (const view of views.values()) {
+      if (!view.cluster) continue;
+      view.takeCounters(clusters.get(view.name), now);
+      if (view.history.rates.length > 0) isFirst = false;
+    }
+    return isFirst ? firstRateMs : 0;  // a rate needs two readings
   }),
   events: new Loop(paceMs.events, async () => {
     if (identity) timeline.take((await getJson(`/api/v1/events?after=${timeline.last}`)).events, timeline.skewMs);
