@@ -44,7 +44,10 @@ int cli(int argc, const char* const* argv, std::istream& in, std::ostream& out, 
     DiffOptions diff_options;
     CLI::App* diff_command =
         app.add_subcommand("diff", "Say what a configuration changes: 0: nothing, 1: something, 2: error");
-    add_config(*diff_command, diff_options.config_file);
+    diff_command
+        ->add_option("-c,--config,FILE", diff_options.config_file,
+                     "the configuration file (TOML); without --against, what the running proxy is found by")
+        ->type_name("");
     diff_command
         ->add_option("--against", diff_options.against,
                      "the file to compare with; without it, what the running proxy uses")
@@ -80,6 +83,10 @@ int cli(int argc, const char* const* argv, std::istream& in, std::ostream& out, 
         diff_operation.remote.config_file = diff_options.config_file;
         diff_operation.json = diff_options.json;
         return diff_running(diff_operation, {out, err});
+    }
+    if (*diff_command && diff_options.config_file.empty()) {
+        err << "holdfast: --against compares a FILE: say which\n";
+        return usage_error;
     }
     if (*diff_command) return diff(diff_options, out, err);
     if (*classify_command) return classify_lines(dialect, in, out);
