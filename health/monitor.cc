@@ -189,6 +189,7 @@ void Monitor::finish(Target& target, const Observation& observation) {
     target.in_flight = false;
     target.timeout.reset();
     target.late.reset();
+    if (on_probed_) on_probed_(observation);
     const bool was_in_doubt = topology_.in_doubt();
     const std::optional<ServerId> primary_before = topology_.view().primary;
     bool changed = topology_.tick(loop_.now());

@@ -37,6 +37,8 @@ public:
     void reconfigure(const config::Cluster& cluster, std::unique_ptr<Prober> prober);
     /// What an operator says of a server; unknown ids are ignored.
     void set_duty(ServerId server, Duty duty);
+    /// Called with the result of every probe, before the topology makes anything of it.
+    void on_probed(std::function<void(const Observation&)> told) { on_probed_ = std::move(told); }
     /// What the data path saw of a server. Probes all servers now; unknown ids are ignored.
     void hint(ServerId server, Hint what);
 
@@ -76,6 +78,7 @@ private:
     EventLoop& loop_;
     Log& log_;
     std::function<void(const View&)> on_view_;
+    std::function<void(const Observation&)> on_probed_;
     Topology topology_;
     View published_;
     std::optional<ServerId> last_primary_;  // for the log

@@ -31,9 +31,9 @@ apt_install() {
     case " $* " in
         *" postgresql-15 "*) install_postgresql_without_a_server || return 1 ;;
     esac
-    # Likewise MariaDB's, on port 3306. Debian asks a program whether services may be started.
+    # Likewise MariaDB's, on port 3306, and Prometheus, on 9090. Debian asks a program whether services may be started.
     case " $* " in
-        *" mariadb-server "*) install_without_starting "$@" ;;
+        *" mariadb-server "* | *" prometheus "*) install_without_starting "$@" ;;
         *) apt-get install -qy --no-install-recommends "$@" ;;
     esac
 }
@@ -49,8 +49,14 @@ install_without_starting() (
     trap 'exit 130' INT TERM HUP
     printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 0755 "$policy" || exit 1
     apt-get install -qy --no-install-recommends "$@" || exit 1
-    # Nor should the one that nobody asked for start with the machine.
-    if command -v systemctl >/dev/null; then systemctl disable mariadb.service >/dev/null 2>&1 || true; fi
+    # Nor should those that nobody asked for start with the machine.
+    command -v systemctl >/dev/null || exit 0
+    for package in "$@"; do
+        case $package in
+            mariadb-server) systemctl disable mariadb.service >/dev/null 2>&1 || true ;;
+            prometheus) systemctl disable prometheus.service >/dev/null 2>&1 || true ;;
+        esac
+    done
 )
 
 install_postgresql_without_a_server() (

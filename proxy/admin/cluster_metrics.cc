@@ -1,7 +1,7 @@
 #include "proxy/admin/cluster_metrics.h"
 
+#include <algorithm>
 #include <chrono>
-#include <cstdlib>
 
 namespace holdfast::admin {
 
@@ -16,15 +16,6 @@ double seconds(Duration duration) {
 template <typename Enum>
 constexpr size_t index(Enum value) {
     return static_cast<size_t>(value);
-}
-
-std::string_view word(Target target) {
-    switch (target) {
-        case Target::primary: return "primary";
-        case Target::replica: return "replica";
-        case Target::proxy: return "proxy";
-    }
-    std::abort();
 }
 
 /// One counter for each value of an enum whose to_string gives the label.
@@ -47,8 +38,15 @@ PrometheusClusterMetrics::PrometheusClusterMetrics(MetricStore& store, const std
       login_(series_.histogram(rows::client_login)),
       bytes_received_(series_.counter(rows::client_bytes, {{"direction", "received"}})),
       bytes_sent_(series_.counter(rows::client_bytes, {{"direction", "sent"}})),
+      paused_(series_.gauge(rows::paused)),
+      waiting_(series_.histogram(rows::statement_waiting), rows::statement_waiting.buckets),
       held_(series_.gauge(rows::held_statements)),
       hold_duration_(series_.histogram(rows::hold_duration)),
+      pool_limit_(series_.gauge(rows::pool_limit)),
+      pool_waiting_(series_.gauge(rows::pool_waiting)),
+      pool_wait_(series_.histogram(rows::pool_wait)),
+      replays_done_(series_.counter(rows::state_replays, {{"result", "done"}})),
+      replays_failed_(series_.counter(rows::state_replays, {{"result", "failed"}})),
       cancels_found_(series_.counter(rows::cancel_requests, {{"result", "found"}})),
       cancels_not_found_(series_.counter(rows::cancel_requests, {{"result", "not_found"}})),
       query_timeouts_(series_.counter(rows::query_timeouts)),
@@ -58,7 +56,9 @@ PrometheusClusterMetrics::PrometheusClusterMetrics(MetricStore& store, const std
       primary_present_(series_.gauge(rows::primary_present)),
       primary_epoch_(series_.gauge(rows::primary_epoch)),
       primary_changes_(series_.counter(rows::primary_changes)),
-      split_brain_(series_.gauge(rows::split_brain)) {
+      split_brain_(series_.gauge(rows::split_brain)),
+      lag_limit_(series_.gauge(rows::lag_limit)),
+      write_unavailable_(series_.counter(rows::write_unavailable)) {
     make_counters<CloseReason>(series_, rows::client_disconnects, "reason", disconnects_);
     make_counters<HoldOutcome>(series_, rows::held_statements_total, "outcome", hold_outcomes_);
     make_counters<LossOutcome>(series_, rows::losses, "outcome", losses_);
@@ -66,11 +66,16 @@ PrometheusClusterMetrics::PrometheusClusterMetrics(MetricStore& store, const std
         const auto state = static_cast<ClientState>(i);
         clients_[i] = series_.gauge(rows::client_connections, {{"state", std::string(to_string(state))}});
     }
-    for (size_t i = 0; i < statement_duration_.size(); ++i) {
-        const auto target = static_cast<Target>(i);
-        statement_duration_[i] =
-            series_.histogram(rows::statement_duration, {{"target", std::string(word(target))}});
-        durations_[i].in_bucket.assign(rows::statement_duration.buckets.size() + 1, 0);
+    for (size_t i = 0; i < pinned_.size(); ++i) {
+        const auto reason = static_cast<PinReason>(i);
+        pinned_[i] = series_.gauge(rows::pinned, {{"reason", std::string(to_string(reason))}});
+    }
+    for (const Target target : {Target::primary, Target::replica}) {
+        const auto make = [&](const MetricRow& row) {
+            return FastHistogram(series_.histogram(row, {{"target", std::string(to_string(target))}}),
+                                 row.buckets);
+        };
+        times_.push_back({make(rows::statement_duration), make(rows::statement_server)});
     }
     for (size_t i = 0; i < errors_.size(); ++i) {
         errors_[i] = series_.counter(rows::statement_errors, {{"class", std::string(sqlstate_classes[i])}});
@@ -83,25 +88,33 @@ PrometheusClusterMetrics::PrometheusClusterMetrics(MetricStore& store, const std
 
 void PrometheusClusterMetrics::publish() {
     for (size_t i = 0; i < clients_.size(); ++i) clients_[i]->Set(static_cast<double>(clients_in_[i]));
-    for (auto& routes : statements_) {
-        for (auto& reasons : routes) {
-            for (StatementCount& count : reasons) {
-                if (count.unpublished > 0) count.counter->Increment(static_cast<double>(count.unpublished));
-                count.unpublished = 0;
-            }
-        }
+    publish_count(*bytes_received_, received_unpublished_);
+    publish_count(*bytes_sent_, sent_unpublished_);
+    for (StatementTimes& times : times_) {
+        times.total.publish();
+        times.server.publish();
     }
-    for (auto& server : servers_) {
+    waiting_.publish();
+    for (const auto& server : servers_) {
         if (server) server->publish();
     }
-    for (size_t i = 0; i < durations_.size(); ++i) {
-        Durations& durations = durations_[i];
-        if (durations.is_empty) continue;
-        statement_duration_[i]->ObserveMultiple(durations.in_bucket, durations.seconds);
-        durations.in_bucket.assign(durations.in_bucket.size(), 0);
-        durations.seconds = 0;
-        durations.is_empty = true;
+}
+
+void PrometheusClusterMetrics::show(const ClusterSample& sample) {
+    paused_->Set(sample.is_paused ? 1 : 0);
+    lag_limit_->Set(seconds(sample.lag_limit));
+    pool_limit_->Set(sample.pool_limit);
+    show_outage(sample.now);
+    for (size_t i = 0; i < servers_.size(); ++i) {
+        if (!servers_[i]) continue;
+        servers_[i]->show_share(i < sample.weights.size() ? sample.weights[i] : 0,
+                                i < sample.readers.size() ? sample.readers[i] : 0);
+        servers_[i]->show_downtime(sample.now);
     }
+}
+
+void PrometheusClusterMetrics::probed(const health::Observation& observation) {
+    if (ServerSeries* series = find(observation.server)) series->count_probe(observation);
 }
 
 void PrometheusClusterMetrics::client_accepted() {
@@ -130,8 +143,17 @@ void PrometheusClusterMetrics::client_state_left(ClientState state) {
 }
 
 void PrometheusClusterMetrics::client_bytes(size_t received, size_t sent) {
-    if (received > 0) bytes_received_->Increment(static_cast<double>(received));
-    if (sent > 0) bytes_sent_->Increment(static_cast<double>(sent));
+    received_unpublished_ += received;
+    sent_unpublished_ += sent;
+}
+
+void PrometheusClusterMetrics::session_pins(PinSet before, PinSet now) {
+    for (size_t i = 0; i < pinned_.size(); ++i) {
+        const bool had = (before >> i & 1U) != 0;
+        const bool has = (now >> i & 1U) != 0;
+        if (has && !had) pinned_[i]->Increment();
+        if (had && !has) pinned_[i]->Decrement();
+    }
 }
 
 void PrometheusClusterMetrics::server_connect(ServerId server, ServerConnectResult result, Duration took) {
@@ -141,33 +163,47 @@ void PrometheusClusterMetrics::server_connect(ServerId server, ServerConnectResu
     series->connect_duration->Observe(seconds(took));
 }
 
-void PrometheusClusterMetrics::server_connection_opened(ServerId server) {
-    if (ServerSeries* series = find(server)) series->connections->Increment();
+void PrometheusClusterMetrics::server_connection_entered(ServerId server, ServerConnectionState state) {
+    if (ServerSeries* series = find(server)) ++series->connections[index(state)];
 }
 
-void PrometheusClusterMetrics::server_connection_closed(ServerId server) {
-    if (ServerSeries* series = find(server)) series->connections->Decrement();
+void PrometheusClusterMetrics::server_connection_state(ServerId server, ServerConnectionState from,
+                                                       ServerConnectionState to) {
+    ServerSeries* series = find(server);
+    if (series == nullptr) return;
+    --series->connections[index(from)];
+    ++series->connections[index(to)];
 }
 
-void PrometheusClusterMetrics::statement(Target target, RouteReason route, sql::Reason classified) {
-    StatementCount& count = statements_[index(target)][index(route)][index(classified)];
-    if (count.counter == nullptr) count.counter = make_statement_series(target, route, classified);
-    ++count.unpublished;
+void PrometheusClusterMetrics::server_connection_left(ServerId server, ServerConnectionState state) {
+    if (ServerSeries* series = find(server)) --series->connections[index(state)];
 }
 
-void PrometheusClusterMetrics::statement_done(Target target, ServerId server, Duration total) {
-    if (ServerSeries* series = find(server)) ++series->statements_unpublished;
-    // Most statements are short: their bucket is found from the front.
-    const double took = seconds(total);
-    size_t bucket = 0;
-    for (const double bound : rows::statement_duration.buckets) {
-        if (took <= bound) break;
-        ++bucket;
+void PrometheusClusterMetrics::server_bytes(ServerId server, size_t received, size_t sent) {
+    ServerSeries* series = find(server);
+    if (series == nullptr) return;
+    series->bytes_received += received;
+    series->bytes_sent += sent;
+}
+
+void PrometheusClusterMetrics::statement(ServerId server, Target target, RouteReason route,
+                                         sql::Reason classified) {
+    if (ServerSeries* series = find(server)) series->count_statement(target, route, classified);
+}
+
+void PrometheusClusterMetrics::statement_done(Target target, Duration waited, Duration served) {
+    if (index(target) >= times_.size()) return;
+    StatementTimes& times = times_[index(target)];
+    const double server_seconds = seconds(served);
+    const size_t bucket = FastHistogram::bucket_of(server_seconds, rows::statement_server.buckets);
+    times.server.observe(server_seconds, bucket);
+    if (waited == Duration::zero()) {
+        times.total.observe(server_seconds, bucket);
+        waiting_.observe(0, 0);
+        return;
     }
-    Durations& durations = durations_[index(target)];
-    durations.in_bucket[bucket] += 1;
-    durations.seconds += took;
-    durations.is_empty = false;
+    times.total.observe(seconds(waited) + server_seconds);
+    waiting_.observe(seconds(waited));
 }
 
 void PrometheusClusterMetrics::statement_error(std::string_view sqlstate) {
@@ -186,6 +222,19 @@ void PrometheusClusterMetrics::hold_ended(HoldOutcome outcome, Duration held) {
     held_->Decrement();
     hold_outcomes_[index(outcome)]->Increment();
     hold_duration_->Observe(seconds(held));
+}
+
+void PrometheusClusterMetrics::pool_wait_began() {
+    pool_waiting_->Increment();
+}
+
+void PrometheusClusterMetrics::pool_wait_ended(Duration waited) {
+    pool_waiting_->Decrement();
+    pool_wait_->Observe(seconds(waited));
+}
+
+void PrometheusClusterMetrics::state_replayed(bool succeeded) {
+    (succeeded ? replays_done_ : replays_failed_)->Increment();
 }
 
 void PrometheusClusterMetrics::loss(LossOutcome outcome) {
@@ -208,18 +257,34 @@ void PrometheusClusterMetrics::failover_completed(Duration outage) {
 void PrometheusClusterMetrics::view_changed(const health::View& view) {
     match_servers(view);
     for (size_t i = 0; i < view.servers.size(); ++i) {
-        if (servers_[i]) servers_[i]->show(view.servers[i]);
+        if (servers_[i]) servers_[i]->show(view.servers[i], view.primary == view.servers[i].id);
     }
+    show_primary(view);
+}
 
+void PrometheusClusterMetrics::show_primary(const health::View& view) {
     const health::ServerView* primary = view.primary ? view.find(*view.primary) : nullptr;
     primary_present_->Set(primary != nullptr ? 1 : 0);
     primary_epoch_->Set(static_cast<double>(view.epoch.value));
     split_brain_->Set(view.split_brain ? 1 : 0);
+    if (primary != nullptr && outage_began_) {
+        outages_ += std::max(view.primary_since - *outage_began_, Duration::zero());
+        outage_began_.reset();
+    } else if (primary == nullptr && !outage_began_) {
+        outage_began_ = view.primary_lost_at;
+    }
     // The same server back after an absence is not another primary.
     if (primary != nullptr && primary->name != last_primary_) {
         if (!last_primary_.empty()) primary_changes_->Increment();
         last_primary_ = primary->name;
     }
+}
+
+void PrometheusClusterMetrics::show_outage(TimePoint now) {
+    const Duration present =
+        outage_began_ ? std::max(now - *outage_began_, Duration::zero()) : Duration::zero();
+    const double more = seconds(outages_ + present) - write_unavailable_->Value();
+    if (more > 0) write_unavailable_->Increment(more);
 }
 
 ServerSeries* PrometheusClusterMetrics::find(ServerId server) {
@@ -250,13 +315,6 @@ void PrometheusClusterMetrics::match_servers(const health::View& view) {
         matched.push_back(std::move(kept));  // null: a server that was taken away
     }
     servers_ = std::move(matched);
-}
-
-prometheus::Counter* PrometheusClusterMetrics::make_statement_series(Target target, RouteReason route,
-                                                                     sql::Reason classified) {
-    return series_.counter(rows::statements, {{"target", std::string(word(target))},
-                                              {"route", std::string(to_string(route))},
-                                              {"reason", std::string(sql::to_string(classified))}});
 }
 
 }  // namespace holdfast::admin

@@ -11,6 +11,8 @@
 
 #include <microhttpd.h>
 
+#include "proxy/admin/gzip.h"
+
 namespace holdfast::admin {
 
 namespace {
@@ -39,6 +41,7 @@ MHD_Result send(MHD_Connection* connection, const Page& page) {
     MHD_add_response_header(response.get(), "X-Content-Type-Options", "nosniff");
     // No connection outlives its answer, so that a lifetime can be put on connections.
     MHD_add_response_header(response.get(), MHD_HTTP_HEADER_CONNECTION, "close");
+    if (page.is_gzip) MHD_add_response_header(response.get(), MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
     if (!page.allow.empty()) {
         MHD_add_response_header(response.get(), MHD_HTTP_HEADER_ALLOW, std::string(page.allow).c_str());
     }
@@ -109,6 +112,7 @@ MHD_Result on_request(void* daemon, MHD_Connection* connection, const char* path
         request.authorization = header_of(connection, MHD_HTTP_HEADER_AUTHORIZATION);
         request.origin = header_of(connection, MHD_HTTP_HEADER_ORIGIN);
         request.host = header_of(connection, MHD_HTTP_HEADER_HOST);
+        request.takes_gzip = accepts_gzip(header_of(connection, MHD_HTTP_HEADER_ACCEPT_ENCODING));
         request.peer = peer_of(connection, request.is_local);
         MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, &take_argument, &request);
         // A method that will be refused is refused before its body comes.

@@ -63,10 +63,17 @@ bool SpdLog::enabled(LogLevel level) const {
 
 void SpdLog::write(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
     if (!enabled(level)) return;
+    written_[static_cast<size_t>(level)].fetch_add(1, std::memory_order_relaxed);
     thread_local std::string line;  // kept for its memory
     format_log_line(format_, std::chrono::system_clock::now(), level, event, fields, line);
     // The overload that takes a view: the line is text, not a format.
     logger_.log(to_spdlog(level), spdlog::string_view_t(line.data(), line.size()));
+}
+
+std::array<uint64_t, SpdLog::level_count> SpdLog::written() const {
+    std::array<uint64_t, level_count> counts{};
+    for (size_t i = 0; i < counts.size(); ++i) counts[i] = written_[i].load(std::memory_order_relaxed);
+    return counts;
 }
 
 void SpdLog::set_threshold(LogLevel threshold) {

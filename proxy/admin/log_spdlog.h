@@ -1,6 +1,8 @@
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <cstdint>
 #include <memory>
 
 #include <spdlog/logger.h>
@@ -23,6 +25,10 @@ public:
     bool enabled(LogLevel level) const override;
     void write(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) override;
 
+    static constexpr size_t level_count = 4;
+    /// Lines written at each level since the start.
+    std::array<uint64_t, level_count> written() const;
+
     /// From now on, lines below `threshold` are dropped.
     void set_threshold(LogLevel threshold);
     void set_format(config::LogFormat format) { format_ = format; }
@@ -30,6 +36,7 @@ public:
 private:
     std::atomic<config::LogFormat> format_;
     spdlog::logger logger_;
+    std::array<std::atomic<uint64_t>, level_count> written_{};
 };
 
 }  // namespace holdfast::admin

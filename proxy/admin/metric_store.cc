@@ -18,12 +18,18 @@ void append_digits(Number number, std::string& out) {
 
 void append_value(double value, std::string& out) {
     constexpr double exact_integers_end = 9'007'199'254'740'992;  // 2^53
+    constexpr double smallest_plain = 1e-6;
     if (std::isnan(value)) {
         out += "NaN";
     } else if (std::isinf(value)) {
         out += value > 0 ? "+Inf" : "-Inf";
     } else if (std::abs(value) < exact_integers_end && std::trunc(value) == value) {
         append_digits(static_cast<int64_t>(value), out);  // whole numbers without an exponent
+    } else if (std::abs(value) >= smallest_plain && std::abs(value) < exact_integers_end) {
+        std::array<char, 48> digits;  // bounds of buckets are labels: 0.0005 rather than 5e-04
+        const auto end =
+            std::to_chars(digits.data(), digits.data() + digits.size(), value, std::chars_format::fixed);
+        out.append(digits.data(), end.ptr);
     } else {
         append_digits(value, out);
     }
@@ -81,6 +87,7 @@ private:
 
 std::string MetricStore::text() const {
     std::string out;
+    out.reserve(size_before_ + size_before_ / 8);
     for (const MetricRow* row : all_metric_rows()) {
         const auto entries = entries_.find(row);
         if (entries == entries_.end() || entries->second.empty()) continue;
@@ -97,6 +104,7 @@ std::string MetricStore::text() const {
             std::visit(AppendLines{*row, entry.labels, out}, entry.metric);
         }
     }
+    size_before_ = out.size();
     return out;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <list>
 #include <map>
 #include <string>
@@ -43,6 +44,7 @@ public:
 
 private:
     std::map<const MetricRow*, Entries> entries_;
+    mutable size_t size_before_ = 0;  // of the text: the next one will be of about this size
 };
 
 }  // namespace holdfast::admin

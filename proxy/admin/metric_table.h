@@ -40,6 +40,35 @@ inline constexpr MetricRow loop_lag{
     "holdfast_event_loop_lag_seconds", MetricKind::histogram, "",
     "How late timers ran on the event loop. Above 0.1 s the proxy itself delays its clients.",
     loop_lag_buckets};
+inline constexpr MetricRow loop_idle{"holdfast_event_loop_idle_seconds_total", MetricKind::counter, "",
+                                     "Time that the event loop waited for something to do. 1 less the rate "
+                                     "of this is its utilisation; near 1 it is full."};
+inline constexpr MetricRow draining{
+    "holdfast_draining", MetricKind::gauge, "",
+    "1 while the proxy is ending: nobody is let in, and clients leave as they fall idle."};
+inline constexpr MetricRow buffer_memory{"holdfast_buffer_bytes", MetricKind::gauge, "",
+                                         "Memory of the connections' queues: what was read and not consumed "
+                                         "yet, or written and not taken by the peer."};
+inline constexpr MetricRow log_messages{
+    "holdfast_log_messages_total", MetricKind::counter, "level",
+    "Log lines, by level. Lines that a slow reader of stderr made the proxy drop are counted too."};
+inline constexpr MetricRow admin_requests{"holdfast_admin_requests_total", MetricKind::counter, "page,code",
+                                          "Requests to the admin address, by page (\"/api\": everything "
+                                          "below it; \"other\": what is not there) and class of the status."};
+inline constexpr MetricRow admin_actions{
+    "holdfast_admin_actions_total", MetricKind::counter, "action,result",
+    "What operators told the proxy to do, and whether it was done or refused."};
+inline constexpr MetricRow tls_handshakes{"holdfast_tls_handshakes_total", MetricKind::counter,
+                                          "side,version",
+                                          "TLS handshakes completed, with clients and with servers."};
+inline constexpr MetricRow tls_failures{
+    "holdfast_tls_handshake_failures_total", MetricKind::counter, "side",
+    "TLS handshakes that failed. A peer that just goes is not among them."};
+inline constexpr MetricRow virtual_memory{"process_virtual_memory_bytes", MetricKind::gauge, "",
+                                          "Virtual memory."};
+inline constexpr MetricRow process_start{
+    "process_start_time_seconds", MetricKind::gauge, "",
+    "The same as holdfast_start_time_seconds, under the name that all programs use."};
 inline constexpr MetricRow cpu_seconds{"process_cpu_seconds_total", MetricKind::counter, "",
                                        "CPU time used, user and system."};
 inline constexpr MetricRow resident_memory{"process_resident_memory_bytes", MetricKind::gauge, "",
@@ -66,6 +95,11 @@ inline constexpr MetricRow client_connections_limit{
     "holdfast_client_connections_limit", MetricKind::gauge, "",
     "proxy.max_clients: how many clients are let in, all clusters together."};
 
+inline constexpr MetricRow certificate_end{
+    "holdfast_tls_certificate_not_after_timestamp_seconds", MetricKind::gauge, "cluster,listener",
+    "When the certificate that the listener shows its clients ends, in seconds since 1970. The listener is "
+    "named by its first address."};
+
 inline constexpr MetricRow client_connections{
     "holdfast_client_connections", MetricKind::gauge, "cluster,state",
     "Client connections now, by what they do. \"held\" waits for a server."};
@@ -77,21 +111,59 @@ inline constexpr MetricRow client_login{
     connect_buckets};
 inline constexpr MetricRow client_disconnects{"holdfast_client_disconnects_total", MetricKind::counter,
                                               "cluster,reason", "Client connections that ended, by why."};
+inline constexpr MetricRow paused{"holdfast_cluster_paused", MetricKind::gauge, "cluster",
+                                  "1 while an operator has paused the cluster: statements wait."};
+inline constexpr MetricRow pinned{"holdfast_sessions_pinned", MetricKind::gauge, "cluster,reason",
+                                  "Sessions tied to their connection to the primary by state that can't be "
+                                  "moved, by what it is; one may have several."};
 inline constexpr MetricRow client_bytes{"holdfast_client_bytes_total", MetricKind::counter,
                                         "cluster,direction", "Bytes received from clients and sent to them."};
 
-inline constexpr MetricRow server_connections{"holdfast_server_connections", MetricKind::gauge,
-                                              "cluster,server",
-                                              "Connections to the server that are open now."};
+inline constexpr MetricRow server_connections{
+    "holdfast_server_connections", MetricKind::gauge, "cluster,server,state",
+    "Connections to the server now: being opened, busy (a session has it) or idle in the pool."};
 inline constexpr MetricRow server_connects{"holdfast_server_connects_total", MetricKind::counter,
                                            "cluster,server,result",
                                            "Connections tried to the server, by result."};
 inline constexpr MetricRow server_connect{
     "holdfast_server_connect_duration_seconds", MetricKind::histogram, "cluster,server",
     "What connecting to the server took: TCP, TLS and login.", connect_buckets};
-inline constexpr MetricRow server_statements{
-    "holdfast_server_statements_total", MetricKind::counter, "cluster,server",
-    "Requests that the server answered to the end, by server: how the load is spread."};
+inline constexpr MetricRow pool_limit{
+    "holdfast_pool_connections_limit", MetricKind::gauge, "cluster",
+    "pool.max_connections: how many connections each user and database may have to each server."};
+inline constexpr MetricRow pool_waiting{
+    "holdfast_pool_waiting", MetricKind::gauge, "cluster",
+    "Statements that wait for a connection now because pool.max_connections are in use."};
+inline constexpr MetricRow pool_wait{"holdfast_pool_wait_duration_seconds", MetricKind::histogram, "cluster",
+                                     "How long statements waited because pool.max_connections were in use; "
+                                     "its count is the number of such waits.",
+                                     hold_buckets};
+inline constexpr MetricRow server_bytes{"holdfast_server_bytes_total", MetricKind::counter,
+                                        "cluster,server,direction",
+                                        "Bytes received from the server and sent to it."};
+inline constexpr MetricRow administrative_state{
+    "holdfast_server_administrative_state", MetricKind::gauge, "cluster,server,state",
+    "1 for what an operator says of the server (ready, drain, maintenance), 0 for the others."};
+inline constexpr MetricRow weight{"holdfast_server_weight", MetricKind::gauge, "cluster,server",
+                                  "The share of the reads that the server is to get now; grows to the "
+                                  "configured weight in its slow start."};
+inline constexpr MetricRow readers{"holdfast_server_readers", MetricKind::gauge, "cluster,server",
+                                   "Sessions that read from the server."};
+inline constexpr MetricRow downtime{"holdfast_server_downtime_seconds_total", MetricKind::counter,
+                                    "cluster,server",
+                                    "Time that the server was down, since the proxy started."};
+inline constexpr MetricRow health_checks{
+    "holdfast_health_checks_total", MetricKind::counter, "cluster,server,result",
+    "Probes of the server, by result, which names the layer that failed."};
+inline constexpr MetricRow health_check_seconds{
+    "holdfast_health_check_seconds_total", MetricKind::counter, "cluster,server",
+    "Time that probes of the server took. Over the rate of holdfast_health_checks_total it is their mean."};
+inline constexpr MetricRow replication_running{
+    "holdfast_replication_running", MetricKind::gauge, "cluster,server",
+    "1 while the replica receives and applies (PostgreSQL: its WAL receiver streams; MySQL: all threads "
+    "run), 0 while it does not; NaN for a primary and while unknown."};
+inline constexpr MetricRow lag_limit{"holdfast_replication_lag_limit_seconds", MetricKind::gauge, "cluster",
+                                     "routing.max_lag.time: a replica that is further behind gets no reads."};
 inline constexpr MetricRow corrections{
     "holdfast_corrections_total", MetricKind::counter, "cluster,server",
     "Statements that this replica refused as writes and that ran on the primary instead."};
@@ -117,12 +189,26 @@ inline constexpr MetricRow server_position{
     "holdfast_server_position_bytes", MetricKind::gauge, "cluster,server",
     "The newest position reported, written (primary) or replayed (replica); NaN while unknown."};
 
-inline constexpr MetricRow statements{
-    "holdfast_statements_total", MetricKind::counter, "cluster,target,route,reason",
-    "Statements, by where they went, what decided it, and what the classifier said of them."};
+inline constexpr MetricRow statements{"holdfast_statements_total", MetricKind::counter,
+                                      "cluster,server,target,route,reason",
+                                      "Statements, by the server that they were sent to, what it was chosen "
+                                      "as, what decided that, and what the classifier said of them."};
 inline constexpr MetricRow statement_duration{
     "holdfast_statement_duration_seconds", MetricKind::histogram, "cluster,target",
     "From a statement's arrival to the end of its answer, waiting included.", statement_buckets};
+inline constexpr MetricRow statement_waiting{
+    "holdfast_statement_waiting_duration_seconds", MetricKind::histogram, "cluster",
+    "The part of holdfast_statement_duration_seconds before the statement was sent: a server, a connection "
+    "or its turn were missing.",
+    statement_buckets};
+inline constexpr MetricRow statement_server{
+    "holdfast_statement_server_duration_seconds", MetricKind::histogram, "cluster,target",
+    "The part of holdfast_statement_duration_seconds from sending the statement (or the end of the one "
+    "before it) to the end of its answer.",
+    statement_buckets};
+inline constexpr MetricRow state_replays{
+    "holdfast_state_replays_total", MetricKind::counter, "cluster,result",
+    "Times that a connection was brought to a session's state before it was used."};
 inline constexpr MetricRow statement_errors{
     "holdfast_statement_errors_total", MetricKind::counter, "cluster,class",
     "Errors that clients got, by the SQLSTATE's class (its first two characters)."};
@@ -154,6 +240,11 @@ inline constexpr MetricRow failover_duration{
     "From the loss of the old primary to the first write that the new one answered.", failover_buckets};
 inline constexpr MetricRow primary_present{"holdfast_primary_present", MetricKind::gauge, "cluster",
                                            "1 while a primary is known."};
+inline constexpr MetricRow primary_info{"holdfast_primary_info", MetricKind::gauge, "cluster,server",
+                                        "1 for the server that takes the writes, 0 for every other."};
+inline constexpr MetricRow write_unavailable{
+    "holdfast_write_unavailable_seconds_total", MetricKind::counter, "cluster",
+    "Time without a primary, since the proxy started: what availability of writes is computed from."};
 inline constexpr MetricRow primary_epoch{
     "holdfast_primary_epoch", MetricKind::gauge, "cluster",
     "Grows with every change of the primary: changed, lost or back. Starts anew with the process."};

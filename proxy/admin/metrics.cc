@@ -7,6 +7,16 @@
 
 namespace holdfast::admin {
 
+namespace {
+
+/// Brings a counter to a total that is counted elsewhere.
+void raise(prometheus::Counter& counter, double total) {
+    const double more = total - counter.Value();
+    if (more > 0) counter.Increment(more);  // false for NaN too
+}
+
+}  // namespace
+
 PrometheusMetrics::PrometheusMetrics(double unix_seconds_now)
     : series_(store_, {}),
       loop_lag_(series_.histogram(rows::loop_lag)),
@@ -20,12 +30,30 @@ PrometheusMetrics::PrometheusMetrics(double unix_seconds_now)
       cpu_seconds_(series_.counter(rows::cpu_seconds)),
       resident_memory_(series_.gauge(rows::resident_memory)),
       open_fds_(series_.gauge(rows::open_fds)),
-      max_fds_(series_.gauge(rows::max_fds)) {
+      max_fds_(series_.gauge(rows::max_fds)),
+      virtual_memory_(series_.gauge(rows::virtual_memory)),
+      loop_idle_(series_.counter(rows::loop_idle)),
+      draining_(series_.gauge(rows::draining)),
+      buffers_(series_.gauge(rows::buffer_memory)),
+      with_clients_(make_handshakes("client")),
+      with_servers_(make_handshakes("server")),
+      admin_(series_) {
     series_.gauge(rows::build_info, {{"version", HOLDFAST_VERSION}})->Set(1);
     series_.gauge(rows::start_time)->Set(unix_seconds_now);
+    series_.gauge(rows::process_start)->Set(unix_seconds_now);
+    constexpr std::array levels = {"debug", "info", "warn", "error"};  // as LogLevel has them
+    for (size_t i = 0; i < levels.size(); ++i) {
+        log_lines_[i] = series_.counter(rows::log_messages, {{"level", levels[i]}});
+    }
 }
 
-engine::ClusterMetrics& PrometheusMetrics::cluster(const config::Cluster& cluster) {
+PrometheusMetrics::Handshakes PrometheusMetrics::make_handshakes(const char* side) {
+    return {series_.counter(rows::tls_handshakes, {{"side", side}, {"version", "TLSv1.2"}}),
+            series_.counter(rows::tls_handshakes, {{"side", side}, {"version", "TLSv1.3"}}),
+            series_.counter(rows::tls_failures, {{"side", side}})};
+}
+
+PrometheusClusterMetrics& PrometheusMetrics::cluster(const config::Cluster& cluster) {
     auto& metrics = clusters_[cluster.name];
     if (!metrics) {
         std::vector<std::string> servers;
@@ -65,7 +93,39 @@ void PrometheusMetrics::loop_was_late(Duration lag) {
     loop_lag_->Observe(std::chrono::duration<double>(lag).count());
 }
 
+void PrometheusMetrics::admin_answered(std::string_view method, std::string_view path, unsigned status) {
+    admin_.answered(method, path, status);
+}
+
+void PrometheusMetrics::show_certificates(const std::vector<CertificateEnd>& ends) {
+    if (ends == certificates_) return;
+    certificates_ = ends;
+    certificate_series_ = std::make_unique<Series>(store_, Labels{});
+    for (const CertificateEnd& end : ends) {
+        certificate_series_
+            ->gauge(rows::certificate_end, {{"cluster", end.cluster}, {"listener", end.listener}})
+            ->Set(static_cast<double>(end.unix_seconds));
+    }
+}
+
+void PrometheusMetrics::show(const ProcessSample& sample) {
+    draining_->Set(sample.is_draining ? 1 : 0);
+    buffers_->Set(sample.buffer_bytes);
+    raise(*loop_idle_, sample.loop_idle_seconds);
+    for (size_t i = 0; i < log_lines_.size(); ++i) {
+        raise(*log_lines_[i], static_cast<double>(sample.log_lines[i]));
+    }
+    const auto raise_all = [](const Handshakes& shown, const ProcessSample::Handshakes& now) {
+        raise(*shown.tls12, static_cast<double>(now.tls12));
+        raise(*shown.tls13, static_cast<double>(now.tls13));
+        raise(*shown.failed, static_cast<double>(now.failed));
+    };
+    raise_all(with_clients_, sample.with_clients);
+    raise_all(with_servers_, sample.with_servers);
+}
+
 std::string PrometheusMetrics::exposition() {
+    if (take_samples_) take_samples_();
     sample_process();
     for (const auto& [name, metrics] : clusters_) metrics->publish();
     return store_.text();
@@ -73,9 +133,9 @@ std::string PrometheusMetrics::exposition() {
 
 void PrometheusMetrics::sample_process() {
     const ProcessFigures figures = process_figures();
-    const double more_cpu = figures.cpu_seconds - cpu_seconds_->Value();
-    if (more_cpu > 0) cpu_seconds_->Increment(more_cpu);  // false for NaN too
+    raise(*cpu_seconds_, figures.cpu_seconds);
     resident_memory_->Set(figures.resident_bytes);
+    virtual_memory_->Set(figures.virtual_bytes);
     open_fds_->Set(figures.open_descriptors);
     max_fds_->Set(figures.descriptors_max);
 }

@@ -21,6 +21,11 @@ struct AdminSources {
     std::function<std::string()> status_page = {};
     /// Answers everything below /api/; none: nothing is there.
     std::function<void(const Request&, Reply)> api = {};
+    /// Compresses a text with gzip(), off the event loop, and hands the result back on it, later; empty: it
+    /// failed. None: nothing is compressed.
+    std::function<void(std::string text, std::function<void(std::string packed)> on_done)> compress = {};
+    /// Told of every answer.
+    std::function<void(std::string_view method, std::string_view path, unsigned status)> on_answered = {};
 };
 
 /// GET and HEAD of /, /healthz, /readyz and /metrics; 405 for other methods of these; what is below /api/ is

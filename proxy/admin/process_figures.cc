@@ -23,13 +23,19 @@ double cpu_seconds() {
     return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-double resident_bytes() {
+struct Memory {
+    double resident = unknown;
+    double virtual_size = unknown;
+};
+
+Memory memory() {
     const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen("/proc/self/statm", "re"),
                                                                std::fclose);
     unsigned long total = 0;
     unsigned long resident = 0;
-    if (!file || std::fscanf(file.get(), "%lu %lu", &total, &resident) != 2) return unknown;
-    return static_cast<double>(resident) * static_cast<double>(::sysconf(_SC_PAGESIZE));
+    if (!file || std::fscanf(file.get(), "%lu %lu", &total, &resident) != 2) return {};
+    const auto page = static_cast<double>(::sysconf(_SC_PAGESIZE));
+    return {static_cast<double>(resident) * page, static_cast<double>(total) * page};
 }
 
 double open_descriptors() {
@@ -57,7 +63,8 @@ double descriptors_max() {
 }  // namespace
 
 ProcessFigures process_figures() {
-    return {cpu_seconds(), resident_bytes(), open_descriptors(), descriptors_max()};
+    const Memory used = memory();
+    return {cpu_seconds(), used.resident, used.virtual_size, open_descriptors(), descriptors_max()};
 }
 
 }  // namespace holdfast::admin

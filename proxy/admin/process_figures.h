@@ -6,6 +6,7 @@ namespace holdfast::admin {
 struct ProcessFigures {
     double cpu_seconds;
     double resident_bytes;
+    double virtual_bytes;
     double open_descriptors;
     double descriptors_max;
 };

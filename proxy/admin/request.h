@@ -16,8 +16,9 @@ struct Request {
     std::string origin;         // the header's value: set by browsers for requests of pages
     std::string host;
     std::string body;
-    bool is_local = false;  // came in over the Unix socket, whose file's mode says who may
-    std::string peer;       // for the log: an address, or "unix socket, user 1000"
+    bool takes_gzip = false;  // an answer may be compressed
+    bool is_local = false;    // came in over the Unix socket, whose file's mode says who may
+    std::string peer;         // for the log: an address, or "unix socket, user 1000"
 };
 
 /// What is answered.
@@ -25,6 +26,7 @@ struct Page {
     unsigned status = 200;
     std::string_view content_type = "text/plain; charset=utf-8";
     std::string body;
+    bool is_gzip = false;         // the body is compressed
     std::string_view allow = {};  // the methods that are allowed, when the one used is not; empty: not told
 };
 

@@ -12,6 +12,7 @@
 
 #include "config/load.h"
 #include "proxy/admin/api.h"
+#include "proxy/admin/gzip.h"
 #include "proxy/admin/http.h"
 #include "proxy/admin/log_spdlog.h"
 #include "proxy/admin/metrics.h"
@@ -24,6 +25,7 @@
 #include "proxy/app/notify.h"
 #include "proxy/app/panel.h"
 #include "proxy/app/reload.h"
+#include "proxy/app/samples.h"
 #include "proxy/app/service.h"
 #include "proxy/loop/loop.h"
 
@@ -68,7 +70,9 @@ public:
               [this] {
                   if (settings_->reload.watch && !is_stopping_) reloader_.request();
               }),
-          panel_({loop, log_, service_, duties_, reloader_, timeline_, [this] { return settings_; }}) {}
+          panel_({loop, log_, service_, duties_, reloader_, timeline_, [this] { return settings_; }}) {
+        metrics_.on_exposition([this] { take_samples(loop_, program_log_, service_, metrics_); });
+    }
 
     /// Opens every address, and begins.
     Status start(const Candidate& candidate) {
@@ -133,16 +137,29 @@ private:
     }
 
     Result<std::unique_ptr<admin::HttpServer>> open_admin(const config::Admin& admin) {
-        return admin::HttpServer::start(loop_.events(), log_, admin,
-                                        {.ready = [this] { return service_.ready(); },
-                                         .ready_detail = [this] { return service_.ready_detail(); },
-                                         .metrics = [this] { return metrics_.exposition(); },
-                                         .status_page = [this] { return page(); },
-                                         .api =
-                                             [this](const admin::Request& request, admin::Reply reply) {
-                                                 admin::answer_api(request, settings_->admin.token, panel_,
-                                                                   reply);
-                                             }});
+        return admin::HttpServer::start(
+            loop_.events(), log_, admin,
+            {.ready = [this] { return service_.ready(); },
+             .ready_detail = [this] { return service_.ready_detail(); },
+             .metrics = [this] { return metrics_.exposition(); },
+             .status_page = [this] { return page(); },
+             .api =
+                 [this](const admin::Request& request, admin::Reply reply) {
+                     admin::answer_api(request, settings_->admin.token, panel_, reply);
+                 },
+             .compress =
+                 [this](std::string text, std::function<void(std::string)> on_done) {
+                     compress(std::move(text), std::move(on_done));
+                 },
+             .on_answered = [this](std::string_view method, std::string_view path,
+                                   unsigned status) { metrics_.admin_answered(method, path, status); }});
+    }
+
+    /// On another thread; what it says comes back here.
+    void compress(std::string text, std::function<void(std::string)> on_done) {
+        auto shared = std::make_shared<std::string>(std::move(text));
+        loop_.offload([shared] { *shared = admin::gzip(*shared); },
+                      [shared, on_done = std::move(on_done)] { on_done(std::move(*shared)); });
     }
 
     std::string page() const { return admin::status_page(admin::page_text(), panel_.status()); }

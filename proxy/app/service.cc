@@ -194,6 +194,9 @@ void Service::add_cluster(const config::Cluster& wanted, const config::Settings&
                                                       [&added](const health::View& view) {
                                                           if (added.cluster) added.cluster->on_view(view);
                                                       });
+    admin::PrometheusClusterMetrics& counters = metrics_.cluster(*added.settings);
+    added.monitor->on_probed(
+        [&counters](const health::Observation& observation) { counters.probed(observation); });
     added.directory = std::make_unique<CatalogDirectory>(
         *added.settings, settings.users, loop_.events(), log_,
         [&added]() -> const health::View& { return added.monitor->view(); });
@@ -201,7 +204,7 @@ void Service::add_cluster(const config::Cluster& wanted, const config::Settings&
         added.settings,
         make_dialect(wanted, loop_, rsa_),
         *added.directory,
-        metrics_.cluster(*added.settings),
+        counters,
         [&added](ServerId server, health::Hint what) { added.monitor->hint(server, what); },
         [this] { return Duration(engine_.settings().drain_timeout); }};
     added.cluster = &engine_.add_cluster(std::move(parts));
@@ -260,10 +263,16 @@ void Service::set_gates(const Candidate& candidate, std::vector<Gate> opened) {
     std::vector<Gate> before = std::exchange(gates_, {});
     for (auto& gate : opened) before.push_back(std::move(gate));
     const auto& clusters = candidate.settings->clusters;
+    std::vector<admin::CertificateEnd> certificates;
     for (size_t c = 0; c < clusters.size(); ++c) {
         const ClusterService& service = *find(clusters[c].name);
         for (size_t l = 0; l < clusters[c].listeners.size(); ++l) {
             const config::Listener& listener = clusters[c].listeners[l];
+            const auto& tls = candidate.certificates[c][l];
+            if (const auto end =
+                    tls && !listener.listen.empty() ? loop::certificate_end(*tls) : std::nullopt) {
+                certificates.push_back({clusters[c].name, loop::to_text(listener.listen.front()), *end});
+            }
             const auto allowed = std::make_shared<const config::Networks>(listener.allow);
             const engine::EntranceRef entrance =
                 std::make_shared<const engine::Entrance>(engine::Entrance{*service.cluster, listener});
@@ -288,6 +297,7 @@ void Service::set_gates(const Candidate& candidate, std::vector<Gate> opened) {
             }
         }
     }
+    metrics_.show_certificates(certificates);
     for (const auto& gate : before) {
         if (!gate.listener) continue;
         log_.info("listening_no_more",

@@ -4,6 +4,15 @@
 
 namespace holdfast::engine {
 
+std::string_view to_string(Target target) {
+    switch (target) {
+        case Target::primary: return "primary";
+        case Target::replica: return "replica";
+        case Target::proxy: return "proxy";
+    }
+    std::abort();
+}
+
 std::string_view to_string(RouteReason reason) {
     switch (reason) {
         case RouteReason::classified: return "classified";
@@ -103,6 +112,30 @@ std::string_view to_string(ServerConnectResult result) {
         case ServerConnectResult::auth: return "auth";
         case ServerConnectResult::too_many: return "too_many";
         case ServerConnectResult::refused: return "refused";
+    }
+    std::abort();
+}
+
+std::string_view to_string(ServerConnectionState state) {
+    switch (state) {
+        case ServerConnectionState::opening: return "opening";
+        case ServerConnectionState::busy: return "busy";
+        case ServerConnectionState::idle: return "idle";
+    }
+    std::abort();
+}
+
+std::string_view to_string(PinReason reason) {
+    switch (reason) {
+        case PinReason::temporary: return "temporary_tables";
+        case PinReason::settings: return "settings";
+        case PinReason::advisory_locks: return "advisory_locks";
+        case PinReason::cursors: return "cursors";
+        case PinReason::replication: return "replication";
+        case PinReason::variables: return "variables";
+        case PinReason::table_locks: return "table_locks";
+        case PinReason::handlers: return "handlers";
+        case PinReason::long_data: return "long_data";
     }
     std::abort();
 }

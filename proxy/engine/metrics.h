@@ -13,6 +13,7 @@ namespace holdfast::engine {
 /// Where a statement was sent.
 enum class Target : uint8_t { primary, replica, proxy /* answered by the proxy itself */ };
 inline constexpr int target_count = 3;
+std::string_view to_string(Target target);
 
 /// Why it went there: the classifier's reason, or one of routing's own.
 enum class RouteReason : uint8_t {
@@ -77,9 +78,31 @@ enum class ServerConnectResult : uint8_t { ok, unreachable, timed_out, tls, auth
 inline constexpr int server_connect_result_count = 7;
 std::string_view to_string(ServerConnectResult result);
 
+/// What becomes of a connection to a server: made, in a session's hands, in the pool (or on its way there).
+enum class ServerConnectionState : uint8_t { opening, busy, idle };
+inline constexpr int server_connection_state_count = 3;
+std::string_view to_string(ServerConnectionState state);
+
 enum class ClientState : uint8_t { login, idle, active, in_transaction, held };
 inline constexpr int client_state_count = 5;
 std::string_view to_string(ClientState state);
+
+/// What ties a session to its connection to the primary (dialect::Pins).
+enum class PinReason : uint8_t {
+    temporary,
+    settings,
+    advisory_locks,
+    cursors,
+    replication,
+    variables,
+    table_locks,
+    handlers,
+    long_data,
+};
+inline constexpr int pin_reason_count = 9;
+std::string_view to_string(PinReason reason);
+/// Bit n stands for the PinReason of that number.
+using PinSet = uint16_t;
 
 /// What happens in one cluster, as events; implemented by proxy/admin over prometheus-cpp. Called on the
 /// hot path: implementations find nothing by string there. `server` is a ServerId of the cluster.
@@ -92,18 +115,25 @@ public:
     virtual void client_state(ClientState from, ClientState to) = 0;  // moves one client between gauges
     virtual void client_state_entered(ClientState state) = 0;         // a new client
     virtual void client_state_left(ClientState state) = 0;            // a client that is gone
-    virtual void client_bytes(size_t received, size_t sent) = 0;
+    virtual void client_bytes(size_t received, size_t sent) = 0;      // since the last call
+    virtual void session_pins(PinSet before, PinSet now) = 0;
     virtual void server_connect(ServerId server, ServerConnectResult result, Duration took) = 0;
-    virtual void server_connection_opened(ServerId server) = 0;
-    virtual void server_connection_closed(ServerId server) = 0;
-    virtual void statement(Target target, RouteReason route, sql::Reason classified) = 0;
-    /// `server` answered it; none of ours (0) when its connection is gone already.
-    virtual void statement_done(Target target, ServerId server, Duration total) = 0;
+    virtual void server_connection_entered(ServerId server, ServerConnectionState state) = 0;
+    virtual void server_connection_state(ServerId server, ServerConnectionState from,
+                                         ServerConnectionState to) = 0;
+    virtual void server_connection_left(ServerId server, ServerConnectionState state) = 0;
+    virtual void server_bytes(ServerId server, size_t received, size_t sent) = 0;
+    virtual void statement(ServerId server, Target target, RouteReason route, sql::Reason classified) = 0;
+    /// `waited` before it was sent (or sent again), `served` from then to the end of the answer.
+    virtual void statement_done(Target target, Duration waited, Duration served) = 0;
     virtual void statement_error(
         std::string_view sqlstate) = 0;           // labelled by its class (first two characters)
     virtual void corrected(ServerId server) = 0;  // refused by a replica, run on the primary
     virtual void hold_began() = 0;
     virtual void hold_ended(HoldOutcome outcome, Duration held) = 0;
+    virtual void pool_wait_began() = 0;  // a held statement found pool.max_connections in use
+    virtual void pool_wait_ended(Duration waited) = 0;
+    virtual void state_replayed(bool succeeded) = 0;  // a connection was brought to a session's state
     virtual void loss(LossOutcome outcome) = 0;
     virtual void cancel_request(bool found) = 0;
     virtual void query_timed_out() = 0;  // and is being cancelled at its server

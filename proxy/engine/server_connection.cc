@@ -18,11 +18,24 @@ ServerConnection::ServerConnection(Cluster& cluster, ServerId server, IdentityRe
       server_(server) {}
 
 ServerConnection::~ServerConnection() {
-    if (counted_) cluster_.metrics().server_connection_closed(server_);
-    if (begun_) cluster_.connection_gone(*this);
+    if (begun_) {
+        cluster_.metrics().server_connection_left(server_, counted_as_);
+        cluster_.connection_gone(*this);
+    }
     login_over();
     if (state_ == State::idle) say_goodbye();
     if (link_) Link::close_gently(std::move(link_));
+}
+
+void ServerConnection::count_as(ServerConnectionState state) {
+    cluster_.metrics().server_connection_state(server_, counted_as_, state);
+    counted_as_ = state;
+}
+
+void ServerConnection::use_again() {
+    state_ = State::ready;
+    says_replica_.reset();  // it may be long ago
+    count_as(ServerConnectionState::busy);
 }
 
 void ServerConnection::say_goodbye() {
@@ -36,6 +49,7 @@ void ServerConnection::start(ServerConnectionUser& user, Turn turn) {
     user_ = &user;
     begun_ = true;
     cluster_.connection_begun(*this);
+    cluster_.metrics().server_connection_entered(server_, counted_as_);
     if (turn == Turn::at_once) return begin();
     cluster_.login_queue(server_).enter(*this, login_turn_);
 }
@@ -63,7 +77,10 @@ void ServerConnection::connected(Result<std::unique_ptr<Link>> link) {
     }
     link_ = *std::move(link);
     state_ = State::logging_in;
-    if (!header_.empty()) link_->write(header_);
+    if (!header_.empty()) {
+        cluster_.metrics().server_bytes(server_, 0, header_.size());
+        link_->write(header_);
+    }
     attempt_ = cluster_.world().after(limits::server_login_timeout, [this] {
         ConnectFailure failure;
         failure.result = ServerConnectResult::timed_out;
@@ -92,7 +109,10 @@ void ServerConnection::connected(Result<std::unique_ptr<Link>> link) {
 /// Sends what the handshake has to say (it is in the scratch buffer) and does what it asks for.
 void ServerConnection::step(Step step) {
     const ByteBuffer& out = cluster_.scratch();
-    if (!out.empty() && step != Step::failed) link_->write(out);
+    if (!out.empty() && step != Step::failed) {
+        cluster_.metrics().server_bytes(server_, 0, out.size());
+        link_->write(out);
+    }
     switch (step) {
         case Step::need_bytes: return;
         case Step::start_tls:
@@ -148,9 +168,8 @@ void ServerConnection::finish_login() {
     handshake_.reset();
     credential_.reset();
     state_ = State::ready;
-    counted_ = true;
     cluster_.metrics().server_connect(server_, ServerConnectResult::ok, cluster_.world().now() - since_);
-    cluster_.metrics().server_connection_opened(server_);
+    count_as(ServerConnectionState::busy);
     user_->on_server_ready(*this);
 }
 
@@ -173,6 +192,7 @@ size_t ServerConnection::on_bytes(Bytes bytes) {
                 out.clear();
                 const dialect::Progress progress = handshake_->on_bytes(bytes.subspan(used), out);
                 used += progress.consumed;
+                cluster_.metrics().server_bytes(server_, progress.consumed, 0);
                 const bool ends = progress.step == Step::done || progress.step == Step::failed;
                 step(progress.step);
                 if (ends) return used;  // the user may have destroyed this connection
@@ -182,7 +202,9 @@ size_t ServerConnection::on_bytes(Bytes bytes) {
         }
         case State::resetting: {
             size_t consumed = 0;
-            switch (reset_->on_bytes(bytes, consumed)) {
+            const auto outcome = reset_->on_bytes(bytes, consumed);
+            cluster_.metrics().server_bytes(server_, consumed, 0);
+            switch (outcome) {
                 case dialect::ResetTracker::State::waiting: return consumed;
                 case dialect::ResetTracker::State::clean:
                     reset_.reset();
@@ -214,12 +236,14 @@ void ServerConnection::reset(std::unique_ptr<dialect::ResetTracker> tracker, Byt
     user_ = nullptr;
     reset_ = std::move(tracker);
     state_ = State::resetting;
+    count_as(ServerConnectionState::idle);
     since_ = cluster_.world().now();
     attempt_ = cluster_.world().after(limits::server_reset_timeout, [this] {
         if (state_ != State::resetting) return;  // it ended in this very turn
         state_ = State::ended;
         cluster_.discard(*this);
     });
+    cluster_.metrics().server_bytes(server_, 0, request.size());
     link_->write(request);
 }
 

@@ -74,10 +74,7 @@ public:
     /// Sends what makes it fit for another session (`request`), and tells the pool when it is (or isn't).
     void reset(std::unique_ptr<dialect::ResetTracker> tracker, Bytes request);
     /// Out of the pool, in use by a session again.
-    void use_again() {
-        state_ = State::ready;
-        says_replica_.reset();  // it may be long ago
-    }
+    void use_again();
     /// Leaves the server in the protocol's own way. Only when nothing is in flight: behind half a request
     /// these bytes would be part of it.
     void say_goodbye();
@@ -103,6 +100,7 @@ private:
     void fail(ConnectFailure failure);
     void finish_login();
     void login_over();
+    void count_as(ServerConnectionState state);
 
     Cluster& cluster_;
     ServerConnectionUser* user_ = nullptr;
@@ -120,8 +118,8 @@ private:
     ServerId server_;
     State state_ = State::connecting;
     bool was_cancelled_ = false;
-    bool counted_ = false;  // in the metrics, as open
-    bool begun_ = false;    // counts towards its pool's limit
+    bool begun_ = false;  // counts towards its pool's limit, and in the metrics …
+    ServerConnectionState counted_as_ = ServerConnectionState::opening;  // … as this
     std::optional<bool> says_replica_;
 };
 

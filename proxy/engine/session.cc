@@ -108,9 +108,41 @@ void Session::set_client_state() {
             break;
     }
     note_activity(state);
+    count_pins();
     if (state == client_state_) return;
     cluster_.metrics().client_state(client_state_, state);
     client_state_ = state;
+}
+
+/// What ties the session, for the metrics; called where that may have changed.
+void Session::count_pins() {
+    PinSet now = 0;
+    if (conversation_ && phase_ != Phase::closing) {
+        const dialect::Pins& pins = conversation_->pins();
+        if (!pins.any() && counted_pins_ == 0) return;
+        const auto add = [&now](bool is_there, PinReason reason) {
+            if (is_there) now = static_cast<PinSet>(now | 1U << static_cast<unsigned>(reason));
+        };
+        add(pins.temporary, PinReason::temporary);
+        add(pins.settings, PinReason::settings);
+        add(pins.advisory_locks > 0, PinReason::advisory_locks);
+        add(pins.held_cursors > 0, PinReason::cursors);
+        add(pins.replication, PinReason::replication);
+        add(pins.variables, PinReason::variables);
+        add(pins.table_locks, PinReason::table_locks);
+        add(pins.handlers > 0, PinReason::handlers);
+        add(pins.long_data > 0, PinReason::long_data);
+    }
+    if (now == counted_pins_) return;
+    cluster_.metrics().session_pins(counted_pins_, now);
+    counted_pins_ = now;
+}
+
+void Session::count_bytes() {
+    cluster_.metrics().client_bytes(bytes_from_client_ - counted_from_client_,
+                                    bytes_to_client_ - counted_to_client_);
+    counted_from_client_ = bytes_from_client_;
+    counted_to_client_ = bytes_to_client_;
 }
 
 void Session::on_writable() {
@@ -152,6 +184,7 @@ void Session::close(CloseReason reason, std::string_view detail) {
     if (phase_ == Phase::closing) return;
     if (phase_ == Phase::held) end_hold(HoldOutcome::client_gone);
     phase_ = Phase::closing;
+    count_pins();
     timer_.reset();
     patience_timer_.reset();
     stall_timer_.reset();
@@ -164,7 +197,7 @@ void Session::close(CloseReason reason, std::string_view detail) {
     cluster_.strike(*this);
     cluster_.metrics().client_state_left(client_state_);
     cluster_.metrics().client_closed(reason);
-    cluster_.metrics().client_bytes(bytes_from_client_, bytes_to_client_);
+    count_bytes();
     if (reason != CloseReason::cancel_request) {
         const bool failed = reason == CloseReason::login_failed || reason == CloseReason::protocol_error ||
                             reason == CloseReason::internal;

@@ -184,7 +184,7 @@ private:
     std::optional<ServerId> pick_reader(Readers readers);
     void read_from(std::optional<ServerId> server);
     void update_required_position();
-    void count_statement(const Route& route, const dialect::UnitFacts& facts);
+    void count_statement(ServerId server, const Route& route, const dialect::UnitFacts& facts);
 
     // session_responses.cc
     void send_client(Bytes bytes);
@@ -193,6 +193,9 @@ private:
     void unit_done(Slot slot);
     bool refused_by_primary();
     void set_client_state();
+    void count_pins();
+    void count_bytes();
+    void send_server(ServerConnection& to, Bytes first, Bytes second = {});
 
     // session_waiting.cc
     /// A server that can take the statement, or the login at one that can: the latter is not counted.
@@ -201,6 +204,7 @@ private:
     void wait_in_turn();
     void wake();
     void end_hold(HoldOutcome outcome);
+    void note_waiting();
     void hold_expired();
     void watch_stall();
     bool finishes_on_old_primary();
@@ -279,7 +283,10 @@ private:
     IpAddress source_;
     IpAddress destination_;
     TimePoint accepted_at_;
+    /// Of the oldest unit in flight: when it was sent, or the one before it was answered.
     TimePoint unit_began_at_{};
+    TimePoint waiting_since_{};  // the next unit is there and was not sent; zero: there is none
+    Duration waited_{};          // of the oldest unit in flight
     TimePoint query_began_at_{};        // of the oldest unit in flight; then, when it was last cancelled
     TimePoint patient_until_{};         // what is in flight was cancelled a moment ago
     TimePoint quiet_since_{};           // nothing is in flight
@@ -293,6 +300,8 @@ private:
     Position required_;
     uint64_t bytes_from_client_ = 0;
     uint64_t bytes_to_client_ = 0;
+    uint64_t counted_from_client_ = 0;  // in the metrics
+    uint64_t counted_to_client_ = 0;
     uint64_t statements_ = 0;
     uint32_t cancel_number_ = 0;
     Slot primary_slot_ = Slot::a;
@@ -314,8 +323,11 @@ private:
     bool crowded_ = false;             // too many requests in flight: the client is not read
     bool credential_pending_ = false;  // the first server waits for it
     bool hold_counted_ = false;        // this hold is in the metrics
-    bool learn_ = false;               // the units being moved were refused by a replica: remember them
-    std::optional<ServerId> reader_;   // takes the session's reads, and is counted as doing so
+    bool pool_was_full_ = false;       // when a connection was wanted last
+    bool pool_wait_counted_ = false;   // this hold is in the metrics as one for the pool
+    PinSet counted_pins_ = 0;
+    bool learn_ = false;              // the units being moved were refused by a replica: remember them
+    std::optional<ServerId> reader_;  // takes the session's reads, and is counted as doing so
     std::unique_ptr<ConnectFailure> failure_;  // of the last attempt while waiting
     // What one call collects to send with one write.
     size_t pending_begin_ = 0;

@@ -42,6 +42,8 @@ void Session::log_in_again(Bytes request) {
     leave_servers();
     leave_place();
     conversation_.reset();
+    count_pins();
+    waiting_since_ = {};
     identity_ = {};
     credential_.reset();
     lost_state_.clear();

@@ -74,6 +74,7 @@ void Session::lose_slot(Slot slot, std::string_view why) {
     if (had_pins) {
         lost = conversation_->pins().describe();
         conversation_->clear_pins();
+        count_pins();
     }
     if (in_flight) {
         if (!lost.empty()) lost_state_ = lost;
@@ -99,6 +100,7 @@ void Session::lose_slot(Slot slot, std::string_view why) {
             tell_survival(text, "its server \"" + server + "\" was lost: " + reason);
         conversation_->lose_transaction(text);
         cluster_.metrics().loss(is_unknown ? LossOutcome::outcome_unknown : LossOutcome::transaction_lost);
+        cluster_.metrics().statement_error(is_unknown ? "08007" : "40001");
         wrote_ = false;
         set_client_state();
     } else if (!lost.empty()) {
@@ -150,11 +152,14 @@ void Session::fail_all_units(std::string_view why) {
         FailureText text;
         text.hint = "The connection goes on.";
         LossOutcome outcome;
+        std::string_view sqlstate = "40001";
         if (conversation_->transaction_survives() && !conversation_->may_have_committed()) {
             outcome = LossOutcome::outcome_unknown;
+            sqlstate = "08007";
             tell_survival(text, reason);
         } else if (conversation_->may_have_committed()) {
             outcome = LossOutcome::outcome_unknown;
+            sqlstate = "08007";
             last_write_at_ = now();  // who looks whether it was carried out must not look at a late replica
             text.failure = Failure::outcome_unknown;
             text.message = "the outcome of the statement is unknown: " + reason;
@@ -171,6 +176,7 @@ void Session::fail_all_units(std::string_view why) {
             text.hint = "It only read: run it again.";
         }
         cluster_.metrics().loss(outcome);
+        cluster_.metrics().statement_error(sqlstate);
         conversation_->fail_unit(text, out);
     }
     retained_.clear();
@@ -258,11 +264,14 @@ void Session::try_move() {
     prefix.clear();
     if (conversation_->synchronise_for_rerun(slot, prefix)) {
         active_ = slot;
-        existing->link()->write(prefix);
+        send_server(*existing, prefix);
         return hold(HoldFor::login);
     }
     if (conversation_->synchronising(slot)) return hold(HoldFor::login);
     moving_ = false;
+    const Duration held = now() - held_since_;
+    waited_ += held;
+    unit_began_at_ += held;
     end_hold(HoldOutcome::resumed);
     active_ = slot;
     const bool as_it_came = conversation_->rerun_unit(slot, retained_, prefix);
@@ -273,7 +282,7 @@ void Session::try_move() {
                                             text.substr(0, limits::batch_collected_bytes_max)));
         }
     }
-    existing->link()->write(prefix, as_it_came ? Bytes(retained_) : Bytes{});
+    send_server(*existing, prefix, as_it_came ? Bytes(retained_) : Bytes{});
     set_client_state();
     wake();
 }

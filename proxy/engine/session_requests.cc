@@ -67,7 +67,10 @@ size_t Session::request_bytes(Bytes bytes) {
             break;
         }
         if (cut.kind == CutKind::begin) {
-            if (!begin_unit(rest.first(cut.size), used)) break;
+            if (!begin_unit(rest.first(cut.size), used)) {
+                note_waiting();
+                break;
+            }
             continue;
         }
         switch (cut.kind) {
@@ -163,12 +166,17 @@ bool Session::kill_other() {
     return true;
 }
 
+void Session::send_server(ServerConnection& to, Bytes first, Bytes second) {
+    cluster_.metrics().server_bytes(to.server(), 0, first.size() + second.size());
+    to.link()->write(first, second);
+}
+
 /// Sends what on_bytes has gathered: one run of the client's own bytes.
 void Session::flush_requests() {
     if (pending_end_ > pending_begin_) {
         ServerConnection* to = connection(active_);
         if (to && to->link()) {
-            to->link()->write({pending_base_ + pending_begin_, pending_end_ - pending_begin_});
+            send_server(*to, {pending_base_ + pending_begin_, pending_end_ - pending_begin_});
             if (to->link()->queued() > limits::write_queue_high_bytes) link_->pause(Pause::peer_is_slow);
         }
     }
@@ -261,16 +269,18 @@ bool Session::begin_unit(Bytes unit, size_t& used) {
 
     if (!busy()) {
         unit_began_at_ = query_began_at_ = now();
+        waited_ = waiting_since_ == TimePoint{} ? Duration{} : unit_began_at_ - waiting_since_;
         retained_.clear();
         retained_sizes_.clear();
         retained_whole_ = true;
         wrote_ = wrote_ && conversation_->transaction() != Transaction::idle;
     }
+    waiting_since_ = {};
     if (slot != active_) flush_requests();
     active_ = slot;
     wrote_ = wrote_ || facts.may_write || conversation_->transaction() != Transaction::idle ||
              route.reason == RouteReason::learned;
-    count_statement(route, facts);
+    count_statement(connection(slot)->server(), route, facts);
     if (retained_whole_ && facts.is_answered) retained_sizes_.push_back(0);
     send_unit(unit, slot);
     used += unit.size();
@@ -296,7 +306,7 @@ void Session::send_unit(Bytes bytes, Slot slot) {
     }
     if (!prefix.empty()) {
         flush_requests();
-        connection(slot)->link()->write(prefix, as_it_came ? bytes : Bytes{});
+        send_server(*connection(slot), prefix, as_it_came ? bytes : Bytes{});
         pending_begin_ = pending_end_ = static_cast<size_t>(bytes.data() - pending_base_) + bytes.size();
         return;
     }
@@ -314,6 +324,7 @@ void Session::refuse(Bytes unit, const dialect::FailureText& text, size_t& used)
         end_hold(cancelled_ ? HoldOutcome::cancelled : HoldOutcome::timed_out);
     }
     expired_ = cancelled_ = false;
+    waiting_since_ = {};
     failure_.reset();
     flush_requests();
     ByteBuffer& out = engine_.out();

@@ -11,10 +11,18 @@ namespace holdfast::engine {
 using dialect::Scan;
 using dialect::ScanEvent;
 
+namespace {
+
+/// So much of an answer may have been passed on without being in the metrics.
+constexpr uint64_t bytes_uncounted_max = 1'048'576;
+
+}  // namespace
+
 size_t Session::on_server_bytes(ServerConnection& connection, Bytes bytes) {
     Slot slot;
     if (phase_ == Phase::closing || !slot_of(connection, slot)) return bytes.size();
     if (phase_ == Phase::opening) return 0;  // asynchronous news for a client that is not in yet
+    const ServerId server = connection.server();
     size_t used = 0;
     size_t forward_from = 0;  // [forward_from, forward_to) goes to the client as one write
     size_t forward_to = 0;
@@ -36,12 +44,16 @@ size_t Session::on_server_bytes(ServerConnection& connection, Bytes bytes) {
         if (scan.event != ScanEvent::none) {
             forward(bytes.subspan(forward_from, forward_to - forward_from));
             forward_from = forward_to = used;
-            if (!act_on(slot, scan)) return bytes.size();  // the connection is not ours any more
+            if (!act_on(slot, scan)) {  // the connection is not ours any more
+                cluster_.metrics().server_bytes(server, bytes.size(), 0);
+                return bytes.size();
+            }
         } else if (scan.consumed == 0) {
             break;
         }
     }
     forward(bytes.subspan(forward_from, forward_to - forward_from));
+    cluster_.metrics().server_bytes(server, used, 0);
     if (crowded_ && link_ && conversation_->requests_in_flight() < limits::requests_in_flight_max / 2) {
         crowded_ = false;
         link_->resume(Pause::in_turn);
@@ -64,6 +76,8 @@ void Session::send_client(Bytes bytes) {
 void Session::forward(Bytes bytes) {
     if (bytes.empty() || !link_) return;
     bytes_to_client_ += bytes.size();
+    // A long result shows before its end.
+    if (bytes_to_client_ - counted_to_client_ > bytes_uncounted_max) count_bytes();
     send_client(bytes);
     if (link_->queued() > limits::write_queue_high_bytes) {
         for (auto& slot : slots_) {
@@ -81,6 +95,7 @@ bool Session::act_on(Slot slot, const Scan& scan) {
             unit_done(slot);
             return connection(slot) == &from && phase_ != Phase::closing;
         case ScanEvent::sync_done:
+            cluster_.metrics().state_replayed(true);
             if (slot != primary_slot_) replica_failures_ = 0;
             if (moving_) {
                 try_move();
@@ -91,6 +106,7 @@ bool Session::act_on(Slot slot, const Scan& scan) {
             return connection(slot) == &from;
         case ScanEvent::sync_failed: {
             const std::string why = conversation_->detail();
+            cluster_.metrics().state_replayed(false);
             engine_.log().warn("session_state_not_restored", {{"cluster", cluster_.settings().name},
                                                               {"session", id_},
                                                               {"server", cluster_.server(from.server()).name},
@@ -171,10 +187,9 @@ bool Session::refused_by_primary() {
 void Session::unit_done(Slot slot) {
     const TimePoint at = now();
     const bool on_primary = slot == primary_slot_;
-    const ServerConnection* answered = connection(slot);
     cluster_.metrics().statement_done(on_primary ? Target::primary : Target::replica,
-                                      answered != nullptr ? answered->server() : ServerId{},
-                                      at - unit_began_at_);
+                                      std::exchange(waited_, {}), at - unit_began_at_);
+    count_bytes();
     const std::string_view code = conversation_->last_error_code();
     if (!code.empty()) cluster_.metrics().statement_error(code);
     if (on_primary && (wrote_ || conversation_->reported_write())) {
@@ -203,6 +218,7 @@ void Session::unit_done(Slot slot) {
         if (phase_ == Phase::closing) return;
     }
     set_client_state();
+    unit_began_at_ = at;  // of the next one; until here its transaction may have begun with this one
     if (ServerConnection* waiting = connection(dialect::other(slot)); waiting && waiting->link()) {
         waiting->link()->resume(Pause::in_turn);
     }

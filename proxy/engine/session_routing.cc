@@ -62,9 +62,9 @@ void Session::update_required_position() {
     }
 }
 
-void Session::count_statement(const Route& route, const dialect::UnitFacts& facts) {
+void Session::count_statement(ServerId server, const Route& route, const dialect::UnitFacts& facts) {
     ++statements_;
-    cluster_.metrics().statement(route.target, route.reason, facts.reason);
+    cluster_.metrics().statement(server, route.target, route.reason, facts.reason);
     if (route.target == Target::primary && facts.destination == sql::Destination::replica &&
         route.reason == RouteReason::read_your_writes) {
         cluster_.metrics().stale_read_avoided();
@@ -112,7 +112,7 @@ bool Session::bring_up_to_date(Slot slot) {
     if (conversation_->synchronise(slot, out)) {
         flush_requests();
         active_ = slot;
-        connection(slot)->link()->write(out);
+        send_server(*connection(slot), out);
         if (slot == primary_slot_) watch_stall();  // a replica that stops answering is given up by its probes
         wait_in_turn();
         return false;
@@ -180,10 +180,14 @@ bool Session::open_slot(Slot slot, ServerId server) {
         conversation_->slot_opened(slot, is_replica);
         conversation_->slot_parameters(slot, place->parameters());
     } else {
-        if (!cluster_.may_open(server, *identity_)) return false;
+        if (!cluster_.may_open(server, *identity_)) {
+            pool_was_full_ = true;
+            return false;
+        }
         if (retry_timer_) return false;  // the last attempt has just failed
         place = begin_connection(server);
     }
+    pool_was_full_ = false;
     if (is_replica) read_from(server);
     return true;
 }

@@ -14,6 +14,10 @@ void Session::hold(HoldFor what) {
         hold_counted_ = true;
         cluster_.metrics().hold_began();
     }
+    if (what == HoldFor::server && std::exchange(pool_was_full_, false) && !pool_wait_counted_) {
+        pool_wait_counted_ = true;
+        cluster_.metrics().pool_wait_began();
+    }
     if (what == HoldFor::server) cluster_.wait_for_news(*this);
     if (phase_ == Phase::held) {
         if (!timer_) limit_hold();
@@ -39,7 +43,16 @@ void Session::end_hold(HoldOutcome outcome) {
         hold_counted_ = false;
         cluster_.metrics().hold_ended(outcome, now() - held_since_);
     }
+    if (pool_wait_counted_) {
+        pool_wait_counted_ = false;
+        cluster_.metrics().pool_wait_ended(now() - held_since_);
+    }
     set_client_state();
+}
+
+/// The next unit is there and stays with the client's link.
+void Session::note_waiting() {
+    if (waiting_since_ == TimePoint{}) waiting_since_ = now();
 }
 
 void Session::hold_expired() {
@@ -150,7 +163,7 @@ void Session::subscribe() {
     out.clear();
     if (conversation_->synchronise(primary_slot_, out)) {
         active_ = primary_slot_;
-        writer->link()->write(out);
+        send_server(*writer, out);
     }
 }
 

@@ -16,6 +16,7 @@ TcpRelay::TcpRelay(Engine& engine, SessionId id, Cluster& cluster, Peer peer)
       destination_(peer.destination),
       accepted_at_(engine.world().now()) {
     cluster_.metrics().client_accepted();
+    cluster_.metrics().client_state_entered(state_);
 }
 
 TcpRelay::~TcpRelay() = default;
@@ -44,12 +45,15 @@ void TcpRelay::watch_primary() {
                                                }
                                                server_ = *std::move(link);
                                                server_->write(cluster_.header_for(source_, destination_));
+                                               cluster_.metrics().client_state(state_, ClientState::active);
+                                               state_ = ClientState::active;
                                                client_->resume(Pause::held);
                                            });
     }
     if (server_ && primary && *primary != server_id_) {
         return close(CloseReason::limit, "the primary is another server now");
     }
+    count_bytes();
     watch_ = engine_.world().after(cluster_.settings().health.fast, [this] { watch_primary(); });
 }
 
@@ -67,6 +71,13 @@ size_t TcpRelay::from_server(Bytes bytes) {
     client_->write(bytes);
     if (client_->queued() > limits::write_queue_high_bytes) server_->pause(Pause::peer_is_slow);
     return bytes.size();
+}
+
+void TcpRelay::count_bytes() {
+    const uint64_t received = received_ - std::exchange(counted_received_, received_);
+    const uint64_t sent = sent_ - std::exchange(counted_sent_, sent_);
+    cluster_.metrics().client_bytes(received, sent);
+    if (server_) cluster_.metrics().server_bytes(server_id_, sent, received);
 }
 
 void TcpRelay::on_writable() {
@@ -90,7 +101,8 @@ void TcpRelay::close(CloseReason reason, std::string_view detail) {
     if (closed_) return;
     closed_ = true;
     cluster_.metrics().client_closed(reason);
-    cluster_.metrics().client_bytes(received_, sent_);
+    cluster_.metrics().client_state_left(state_);
+    count_bytes();
     engine_.log().info("relay_closed", {{"cluster", cluster_.settings().name},
                                         {"session", id_},
                                         {"client", peer_},

@@ -46,6 +46,7 @@ private:
     };
     size_t from_server(Bytes bytes);
     void watch_primary();
+    void count_bytes();
 
     Engine& engine_;
     Cluster& cluster_;
@@ -62,6 +63,9 @@ private:
     TimePoint accepted_at_;
     uint64_t received_ = 0;
     uint64_t sent_ = 0;
+    uint64_t counted_received_ = 0;  // in the metrics
+    uint64_t counted_sent_ = 0;
+    ClientState state_ = ClientState::held;
     bool closed_ = false;
 };
 

@@ -51,7 +51,10 @@ public:
         block_->begin += count;
         if (block_->begin >= block_->end) clear();
     }
+    /// The memory of all queues of the process; they belong to one thread, the event loop's.
+    static size_t allocated_bytes() { return allocated_bytes_; }
     void clear() {
+        if (block_ != nullptr) allocated_bytes_ -= sizeof(Block) + block_->capacity;
         std::free(block_);
         block_ = nullptr;
     }
@@ -87,10 +90,13 @@ private:
         if (grown == nullptr) std::abort();
         if (used > 0) std::memcpy(reinterpret_cast<std::byte*>(grown + 1), bytes().data(), used);
         *grown = Block{0, used, capacity};
+        allocated_bytes_ += sizeof(Block) + capacity;
+        if (block_ != nullptr) allocated_bytes_ -= sizeof(Block) + block_->capacity;
         std::free(block_);
         block_ = grown;
     }
 
+    inline static size_t allocated_bytes_ = 0;
     Block* block_ = nullptr;
 };
 

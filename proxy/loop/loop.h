@@ -52,6 +52,10 @@ public:
     void random(std::byte* out, size_t size) override;
     int64_t unix_seconds() const override;
 
+    /// How long it has waited for something to happen, all told: what is missing to the time that passed is
+    /// work.
+    Duration idle_time() const { return idle_time_; }
+
     /// The same loop as health sees it.
     health::EventLoop& events();
     /// Calls `on_caught` on the loop whenever the process receives `signal` (SIGTERM, SIGINT, SIGHUP, …).
@@ -86,6 +90,7 @@ private:
 
     Loop();
     void run_deferred();
+    void begin_to_wait();
     void run_woken_links();
 
     uv_loop_t uv_{};
@@ -99,6 +104,8 @@ private:
     bool closing_ = false;
     TimePoint now_{};
     int descriptor_ceiling_ = std::numeric_limits<int>::max();
+    TimePoint waiting_since_{};  // zero: not in the poll phase, or called back from it
+    Duration idle_time_{};
     std::vector<std::function<void()>> deferred_;
     std::vector<std::function<void()>> deferred_running_;
     std::vector<SocketLink*> woken_;

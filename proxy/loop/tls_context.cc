@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cerrno>
+#include <ctime>
 #include <string_view>
 #include <sys/stat.h>
 
@@ -148,6 +149,13 @@ Result<std::shared_ptr<const engine::ServerTlsContext>> make_server_tls(const co
     SSL_CTX_set_options(context.get(), SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_alpn_select_cb(context.get(), select_protocol, nullptr);
     return std::make_shared<const engine::ServerTlsContext>(std::move(context));
+}
+
+std::optional<int64_t> certificate_end(const engine::ServerTlsContext& context) {
+    const X509* certificate = SSL_CTX_get0_certificate(context.get());
+    std::tm end{};
+    if (certificate == nullptr || ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &end) != 1) return {};
+    return static_cast<int64_t>(::timegm(&end));
 }
 
 bool verifies_server(const config::ServerTls& settings) {

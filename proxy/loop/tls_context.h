@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <openssl/ssl.h>
@@ -50,6 +52,9 @@ namespace holdfast::loop {
 /// errors  bad_value: a file that can't be read, is no certificate or key, or a pair that does not match;
 ///         names the files
 Result<std::shared_ptr<const engine::ServerTlsContext>> make_server_tls(const config::ClientTls& settings);
+
+/// When the certificate that clients are shown ends, in seconds since 1970; nullopt: it does not say.
+std::optional<int64_t> certificate_end(const engine::ServerTlsContext& context);
 
 /// Whether servers must prove who they are: verify-ca and verify-full, and as with libpq also require when
 /// an authority is configured.

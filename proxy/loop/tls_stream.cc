@@ -21,6 +21,11 @@ constexpr size_t record_bytes_max = 16'384;
 constexpr std::array<unsigned char, 11> our_protocols{10, 'p', 'o', 's', 't', 'g', 'r', 'e', 's', 'q', 'l'};
 constexpr std::string_view our_protocol = "postgresql";
 
+TlsCounts& counts() {
+    static TlsCounts all;
+    return all;
+}
+
 using Certificate = std::unique_ptr<X509, X509Free>;
 
 std::string common_name(X509* certificate) {
@@ -37,6 +42,10 @@ std::string common_name(X509* certificate) {
 }
 
 }  // namespace
+
+const TlsCounts& tls_counts() {
+    return counts();
+}
 
 TlsStream::TlsStream(SSL_CTX* context, Side side, ByteBuffer* output)
     : side_(side), ssl_(context == nullptr ? nullptr : SSL_new(context)), output_(output) {
@@ -176,6 +185,8 @@ TlsStream::Step TlsStream::finish_handshake() {
         facts_.peer_end_point = end_point_of(peer.get());
     }
     established_ = true;
+    TlsCounts::Side& count = side_ == Side::server ? counts().with_clients : counts().with_servers;
+    ++(SSL_version(ssl) >= TLS1_3_VERSION ? count.tls13 : count.tls12);
     return Step::done;
 }
 
@@ -212,6 +223,7 @@ TlsStream::Step TlsStream::after(int result) {
 
 TlsStream::Step TlsStream::fail(std::string why) {
     failure_ = std::move(why);
+    if (!established_) ++(side_ == Side::server ? counts().with_clients : counts().with_servers).failed;
     closed_ = true;
     return Step::failed;
 }

@@ -13,6 +13,18 @@
 
 namespace holdfast::loop {
 
+/// What became of TLS handshakes, the process's all together. For the event loop's thread.
+struct TlsCounts {
+    struct Side {
+        uint64_t tls12 = 0;
+        uint64_t tls13 = 0;
+        uint64_t failed = 0;  // a peer that just goes is not among them
+    };
+    Side with_clients;
+    Side with_servers;
+};
+const TlsCounts& tls_counts();
+
 /// One side of a TLS connection, without a socket: encrypted bytes go in, what is to be sent is added to the
 /// `output` that it was made with (the caller sends and empties it after each call). So one recv takes many
 /// records, one send carries many, and SSL_write never has to be repeated.

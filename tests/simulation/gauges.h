@@ -26,13 +26,33 @@ public:
         lower(clients[static_cast<size_t>(state)], "clients");
     }
     void client_bytes(size_t, size_t) override {}
+    void session_pins(engine::PinSet before, engine::PinSet now) override {
+        for (size_t i = 0; i < pinned.size(); ++i) {
+            if ((before >> i & 1U) != 0) lower(pinned[i], "pinned sessions");
+            if ((now >> i & 1U) != 0) ++pinned[i];
+        }
+    }
     void server_connect(ServerId, engine::ServerConnectResult, Duration) override {}
-    void server_connection_opened(ServerId) override { ++server_connections; }
-    void server_connection_closed(ServerId) override { lower(server_connections, "server connections"); }
-    void statement(engine::Target target, engine::RouteReason, sql::Reason) override {
+    void server_connection_entered(ServerId, engine::ServerConnectionState state) override {
+        ++server_connections[static_cast<size_t>(state)];
+    }
+    void server_connection_state(ServerId, engine::ServerConnectionState from,
+                                 engine::ServerConnectionState to) override {
+        lower(server_connections[static_cast<size_t>(from)], "server connections");
+        ++server_connections[static_cast<size_t>(to)];
+    }
+    void server_connection_left(ServerId, engine::ServerConnectionState state) override {
+        lower(server_connections[static_cast<size_t>(state)], "server connections");
+    }
+    void server_bytes(ServerId, size_t, size_t) override {}
+    void statement(ServerId, engine::Target target, engine::RouteReason, sql::Reason) override {
         ++statements[static_cast<size_t>(target)];
     }
-    void statement_done(engine::Target, ServerId, Duration) override {}
+    void statement_done(engine::Target, Duration waited, Duration served) override {
+        if (waited < Duration::zero() || served < Duration::zero()) {
+            books_.problem("a statement's time is negative");
+        }
+    }
     void statement_error(std::string_view) override {}
     void corrected(ServerId) override { ++corrections; }
     void hold_began() override {
@@ -40,6 +60,9 @@ public:
         ++holds;
     }
     void hold_ended(engine::HoldOutcome, Duration) override { lower(held, "held statements"); }
+    void pool_wait_began() override { ++pool_waits; }
+    void pool_wait_ended(Duration) override { lower(pool_waits, "waits for the pool"); }
+    void state_replayed(bool) override {}
     void loss(engine::LossOutcome outcome) override { ++losses[static_cast<size_t>(outcome)]; }
     void cancel_request(bool) override {}
     void query_timed_out() override { ++query_timeouts; }
@@ -53,8 +76,14 @@ public:
             if (count != 0) books_.problem("a gauge of client states stays at " + std::to_string(count));
         }
         if (held != 0) books_.problem("the gauge of held statements stays at " + std::to_string(held));
-        if (server_connections != 0) {
-            books_.problem("the gauge of server connections stays at " + std::to_string(server_connections));
+        for (const int count : server_connections) {
+            if (count != 0) books_.problem("a gauge of server connections stays at " + std::to_string(count));
+        }
+        for (const int count : pinned) {
+            if (count != 0) books_.problem("a gauge of pinned sessions stays at " + std::to_string(count));
+        }
+        if (pool_waits != 0) {
+            books_.problem("the gauge of waits for the pool stays at " + std::to_string(pool_waits));
         }
         int ends = 0;
         for (const int count : closed) ends += count;
@@ -71,7 +100,9 @@ public:
     int logged_in = 0;
     int held = 0;
     int holds = 0;
-    int server_connections = 0;
+    std::array<int, engine::server_connection_state_count> server_connections{};
+    std::array<int, engine::pin_reason_count> pinned{};
+    int pool_waits = 0;
     int corrections = 0;
     int failovers = 0;
 

@@ -109,15 +109,25 @@ public:
     void client_state_entered(ClientState) override {}
     void client_state_left(ClientState) override {}
     void client_bytes(size_t, size_t) override {}
+    void session_pins(PinSet, PinSet) override {}
     void server_connect(ServerId, ServerConnectResult, Duration) override {}
-    void server_connection_opened(ServerId) override { ++open; }
-    void server_connection_closed(ServerId) override { --open; }
-    void statement(Target, RouteReason, sql::Reason) override {}
-    void statement_done(Target, ServerId, Duration) override {}
+    void server_connection_entered(ServerId, ServerConnectionState) override {}
+    void server_connection_state(ServerId, ServerConnectionState from, ServerConnectionState) override {
+        if (from == ServerConnectionState::opening) ++open;
+    }
+    void server_connection_left(ServerId, ServerConnectionState state) override {
+        if (state != ServerConnectionState::opening) --open;
+    }
+    void server_bytes(ServerId, size_t, size_t) override {}
+    void statement(ServerId, Target, RouteReason, sql::Reason) override {}
+    void statement_done(Target, Duration, Duration) override {}
     void statement_error(std::string_view) override {}
     void corrected(ServerId) override {}
     void hold_began() override {}
     void hold_ended(HoldOutcome, Duration) override {}
+    void pool_wait_began() override {}
+    void pool_wait_ended(Duration) override {}
+    void state_replayed(bool) override {}
     void loss(LossOutcome) override {}
     void cancel_request(bool) override {}
     void query_timed_out() override {}
