@@ -40,7 +40,8 @@ Result<AdminAddress> read_admin_address(const std::string& path) {
     if (!text) return Error{ErrorCode::not_found, path + ": " + text.error().message};
     const auto parsed = parse(*text);
     if (const auto* error = std::get_if<SyntaxError>(&parsed)) {
-        return Error{ErrorCode::bad_value, path + ":" + std::to_string(error->at.line) + ": " + error->message};
+        return Error{ErrorCode::bad_value,
+                     path + ":" + std::to_string(error->at.line) + ": " + error->message};
     }
     AdminAddress address;
     std::string listen(default_listen);

@@ -46,18 +46,52 @@ bool has_way_in(const Cluster& cluster, const std::vector<User>& users) {
     return has_user || std::any_of(cluster.listeners.begin(), cluster.listeners.end(), needs_no_secret);
 }
 
+/// What makes a service account, behind "On the primary run: ".
+const char* service_statements(Protocol protocol) {
+    switch (protocol) {
+        case Protocol::postgres:
+            return "CREATE ROLE holdfast LOGIN PASSWORD '...'; GRANT pg_monitor TO holdfast; "
+                   "GRANT SELECT ON pg_catalog.pg_authid TO holdfast";
+        case Protocol::mysql:
+            return "CREATE USER holdfast@'%' IDENTIFIED BY '...'; MariaDB: GRANT SLAVE MONITOR ON *.* TO "
+                   "holdfast@'%'; GRANT SELECT ON mysql.global_priv TO holdfast@'%'; GRANT SELECT ON "
+                   "mysql.proc "
+                   "TO holdfast@'%'; MySQL: GRANT REPLICATION CLIENT, SHOW_ROUTINE ON *.* TO holdfast@'%'; "
+                   "GRANT "
+                   "SELECT ON mysql.user TO holdfast@'%'";
+    }
+    return "";
+}
+
 void check_service(Context& context, const Cluster& cluster, const std::vector<User>& users) {
-    if (cluster.service || cluster.protocol != Protocol::postgres) return;
+    if (cluster.service) return;
     std::string message =
         "cluster." + printable(cluster.name) +
         " has no service account: servers are checked only as far as their login, and only users "
         "from [[user]] can log in";
     if (!has_way_in(cluster, users)) message += " (there are none: nobody can)";
-    message +=
-        ". On the primary run: CREATE ROLE holdfast LOGIN PASSWORD '...'; GRANT pg_monitor TO holdfast; "
-        "GRANT SELECT ON pg_catalog.pg_authid TO holdfast; then add service = { user = \"holdfast\", "
-        "password = { file = \"...\" } }";
+    message += std::string(". On the primary run: ") + service_statements(cluster.protocol) +
+               "; then add service = { user = \"holdfast\", password = { file = \"...\" } }";
     context.warning({cluster.line, 1}, message);
+}
+
+/// What needs to know of logins or statements does not hold where nobody reads them.
+void check_relays(Context& context, const Cluster& cluster) {
+    const Limits& limits = cluster.limits;
+    const Timeouts& timeouts = cluster.timeouts;
+    const bool has_any = !cluster.access.empty() || limits.user_connections > 0 ||
+                         limits.database_connections > 0 || !limits.exceptions.empty() ||
+                         limits.login_failures > 0 || timeouts.idle.count() > 0 ||
+                         timeouts.idle_in_transaction.count() > 0 || timeouts.transaction.count() > 0 ||
+                         timeouts.query.count() > 0;
+    for (const Listener& listener : cluster.listeners) {
+        if (!has_any || listener.role != ListenerRole::tcp) continue;
+        context.warning(
+            {listener.line, 1},
+            "cluster." + printable(cluster.name) +
+                ".listener: role \"tcp\" passes bytes on unread: access rules, limits of users and "
+                "databases, and timeouts do not hold there; restrict it with allow = [\"10.0.0.0/8\"]");
+    }
 }
 
 void check_inline_secrets(Context& context) {
@@ -76,7 +110,10 @@ void check_inline_secrets(Context& context) {
 
 void check_across(Context& context, const Settings& settings) {
     check_addresses(context);
-    for (const Cluster& cluster : settings.clusters) check_service(context, cluster, settings.users);
+    for (const Cluster& cluster : settings.clusters) {
+        check_service(context, cluster, settings.users);
+        check_relays(context, cluster);
+    }
     check_inline_secrets(context);
 }
 

@@ -125,6 +125,9 @@ void add_listener(Collector& out, const Table& cluster, const Listener& listener
     out.file(tls, "key", listener.tls.key_file);
     out.file(tls, "client_ca", listener.tls.client_ca_file);
     out.texts(at, "allow", listener.allow);
+    const Table header = Collector::in(at, "proxy_protocol");
+    out.texts(header, "from", listener.proxy_protocol.from);
+    out.boolean(header, "required", listener.proxy_protocol.required);
     out.choice(at, "auth", listener.auth);
 }
 
@@ -197,6 +200,38 @@ void add_routing(Collector& out, const Table& at, const Routing& routing) {
     }
 }
 
+void add_protection(Collector& out, const Table& at, const Cluster& cluster) {
+    for (size_t i = 0; i < cluster.access.size(); ++i) {
+        const AccessRule& rule = cluster.access[i];
+        const Table one = out.item(at, "access", std::to_string(i + 1));
+        out.pattern(one, "user", rule.user);
+        out.pattern(one, "database", rule.database);
+        out.texts(one, "address", rule.address);
+        if (rule.tls) out.boolean(one, "tls", *rule.tls);
+        out.choice(one, "action", rule.action);
+    }
+    const Limits& set = cluster.limits;
+    const Table limits = Collector::in(at, "limits");
+    out.integer(limits, "user_connections", set.user_connections);
+    out.integer(limits, "database_connections", set.database_connections);
+    for (size_t i = 0; i < set.exceptions.size(); ++i) {
+        const Table one = out.item(limits, "exceptions", std::to_string(i + 1));
+        out.text(one, "user", set.exceptions[i].user);
+        out.text(one, "database", set.exceptions[i].database);
+        out.integer(one, "connections", set.exceptions[i].connections);
+    }
+    out.integer(limits, "connect_rate", set.connect_rate);
+    out.integer(limits, "connect_burst", set.connect_burst);
+    out.integer(limits, "login_failures", set.login_failures);
+    out.duration(limits, "login_delay", set.login_delay);
+    const Table timeouts = Collector::in(at, "timeouts");
+    out.duration(timeouts, "idle", cluster.timeouts.idle);
+    out.duration(timeouts, "idle_in_transaction", cluster.timeouts.idle_in_transaction);
+    out.duration(timeouts, "transaction", cluster.timeouts.transaction);
+    out.duration(timeouts, "query", cluster.timeouts.query);
+    out.choice(at, "send_proxy_protocol", cluster.send_proxy_protocol);
+}
+
 void add_cluster(Collector& out, const Cluster& cluster) {
     const Table at = out.named({}, "cluster", cluster.name);
     out.choice(at, "protocol", cluster.protocol);
@@ -209,6 +244,7 @@ void add_cluster(Collector& out, const Cluster& cluster) {
     out.duration(failover, "wait", cluster.failover.wait);
     out.choice(failover, "no_primary", cluster.failover.no_primary);
     out.boolean(failover, "replay", cluster.failover.replay);
+    add_protection(out, at, cluster);
 }
 
 void add_user(Collector& out, const User& user) {

@@ -68,6 +68,17 @@ constexpr std::array rows{
         "How long sent bytes may stay unacknowledged before the connection counts as broken. 0s: as the "
         "system has it."),
     inherited("cluster.*.keepalive", Type::table, "", "", "TCP keep-alive, towards clients and servers."),
+    inherited("cluster.*.access", Type::tables, "", "",
+              "Who may log in; the first rule whose conditions all hold decides, and who matches none is "
+              "refused. Without rules: everyone."),
+    inherited("cluster.*.limits", Type::table, "", "", "What clients may take of the proxy."),
+    inherited("cluster.*.timeouts", Type::table, "", "",
+              "After which clients are cut off, or statements cancelled."),
+    inherited(
+        "cluster.*.send_proxy_protocol", Type::choice, "no", "no|v1|v2",
+        "Tells servers, by a PROXY protocol header before anything else, for which client a connection was "
+        "opened. They must take connections without one from the proxy's address, too: health checks send "
+        "none."),
     inherited("cluster.*.health", Type::table, "", "", "How servers are watched."),
     inherited("cluster.*.pool", Type::table, "", "", "Connections to the servers."),
     inherited("cluster.*.routing", Type::table, "", "", "Which statement goes where."),
@@ -93,6 +104,61 @@ constexpr std::array rows{
         "How clients prove who they are. auto: by the strongest method that the account's stored secret "
         "allows; "
         "password: in clear text, for directories that need it; trust: not at all."},
+
+    Key{"cluster.*.listener[].proxy_protocol", Type::table, "", "",
+        "PROXY protocol headers (v1, v2) from load balancers: the address that they tell counts everywhere."},
+    Key{"cluster.*.listener[].proxy_protocol.from", Type::texts, "", "networks such as 10.0.0.0/8",
+        "Who is trusted to tell; required. Everyone else's connection is taken as it comes."},
+    Key{"cluster.*.listener[].proxy_protocol.required", Type::boolean, "true", "",
+        "Whether those networks must send a header. `false` needs a protocol whose clients speak first, "
+        "PostgreSQL's."},
+
+    inherited("cluster.*.access[].user", Type::pattern, "", "", "Must match the whole user name."),
+    inherited("cluster.*.access[].database", Type::pattern, "", "",
+              "Must match the whole name of the database asked for at login."),
+    inherited("cluster.*.access[].address", Type::texts, "", "networks such as 10.0.0.0/8, or \"local\"",
+              "The client's address must be in one of them; `local` is a Unix socket."),
+    inherited("cluster.*.access[].tls", Type::boolean, "", "",
+              "true: holds for connections with TLS; false: for those without."),
+    inherited("cluster.*.access[].action", Type::choice, "", "allow|deny",
+              "What becomes of a client that the rule holds for; required."),
+
+    inherited("cluster.*.limits.user_connections", Type::integer, "0", "0..1000000",
+              "Connections of one user at once. 0: no limit."),
+    inherited("cluster.*.limits.database_connections", Type::integer, "0", "0..1000000",
+              "Connections to one database at once. 0: no limit."),
+    inherited(
+        "cluster.*.limits.exceptions", Type::tables, "", "",
+        "Other limits for users or databases by name, such as `{ user = \"batch\", connections = 5 }`."),
+    inherited("cluster.*.limits.exceptions[].user", Type::text, "", "", "The user, by its whole name."),
+    inherited("cluster.*.limits.exceptions[].database", Type::text, "", "",
+              "The database, by its whole name; one of the two is needed."),
+    inherited("cluster.*.limits.exceptions[].connections", Type::integer, "0", "0..1000000",
+              "Its connections at once; required. 0: no limit."),
+    inherited("cluster.*.limits.connect_rate", Type::integer, "0", "0..1000000",
+              "New connections per second from one address (IPv6: one /64 network); more are closed at once. "
+              "0: no limit. Unix sockets have none."),
+    inherited("cluster.*.limits.connect_burst", Type::integer, "100", "1..1000000",
+              "How many may come at once after a pause."),
+    inherited(
+        "cluster.*.limits.login_failures", Type::integer, "0", "0..1000000",
+        "Failed logins per minute of one user from one address (and ten times as many of all its users), "
+        "beyond which logins are delayed. 0: no limit."),
+    inherited(
+        "cluster.*.limits.login_delay", Type::duration, "2s", "1ms..1m",
+        "How long such a login waits before its proof is looked at; of those that wait, 5 for each user "
+        "and address, further ones are refused."),
+
+    inherited(
+        "cluster.*.timeouts.idle", Type::duration, "0s", "0s..24h",
+        "A client that asks for nothing for so long, outside a transaction, is disconnected. 0s: never."),
+    inherited("cluster.*.timeouts.idle_in_transaction", Type::duration, "0s", "0s..24h",
+              "The same inside a transaction, which is rolled back. 0s: never."),
+    inherited("cluster.*.timeouts.transaction", Type::duration, "0s", "0s..24h",
+              "A transaction that lasts longer is rolled back and its client disconnected; a statement that "
+              "runs is cancelled first. 0s: never."),
+    inherited("cluster.*.timeouts.query", Type::duration, "0s", "0s..24h",
+              "A statement that runs longer is cancelled at its server. 0s: never."),
 
     Key{"cluster.*.servers[].name", Type::text, "", "",
         "The name in logs and metrics. Default: the address."},

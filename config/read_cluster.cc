@@ -104,6 +104,8 @@ void read_inheritable(const Section& section, Cluster& cluster) {
     section.duration("connect_timeout", cluster.connect_timeout);
     section.duration("login_timeout", cluster.login_timeout);
     section.duration("tcp_user_timeout", cluster.tcp_user_timeout);
+    section.choice("send_proxy_protocol", cluster.send_proxy_protocol);
+    read_protection(section, cluster);
     if (section.has("service")) cluster.service = read_service(section.table("service").with_fallbacks());
     read_server_tls(section.table("server_tls"), cluster.server_tls);
     read_keepalive(section.table("keepalive"), cluster.keepalive);
@@ -122,7 +124,7 @@ Cluster read_cluster(const Section& section, std::string name, const Cluster& in
     section.require("protocol", "protocol = \"postgres\"");
     section.choice("protocol", cluster.protocol);
     read_inheritable(section, cluster);
-    cluster.listeners = read_listeners(section);
+    cluster.listeners = read_listeners(section, cluster.protocol);
     cluster.servers = read_servers(section, cluster.protocol);
     return cluster;
 }

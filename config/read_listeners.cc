@@ -47,19 +47,21 @@ std::vector<Endpoint> read_addresses(const Section& section, const std::string& 
     return out;
 }
 
-std::vector<std::string> read_networks(const Section& section) {
-    std::vector<Text> texts;
-    std::vector<std::string> out;
-    section.texts("allow", texts);
-    for (const Text& text : texts) {
-        auto network = parse_network(text.text);
-        if (network) {
-            out.push_back(std::move(*network));
-        } else {
-            section.context().error(text.at, section.path_of("allow") + ": " + network.error().message);
-        }
+ProxyProtocol read_proxy_protocol(const Section& section, Protocol protocol) {
+    ProxyProtocol read;
+    if (!section.is_present()) return read;
+    section.require("from", "from = [\"10.0.0.0/8\"], the addresses of the load balancers");
+    read.from = read_networks(section, "from");
+    section.boolean("required", read.required);
+    if (section.has("from") && read.from.empty()) {
+        section.error("from", "no network; leave proxy_protocol out if nobody sends headers");
     }
-    return out;
+    if (!read.required && protocol == Protocol::mysql) {
+        section.error("required",
+                      "MySQL's clients wait for the server's greeting, so that a connection without a header "
+                      "can't be told from one whose header is late");
+    }
+    return read;
 }
 
 void check_auth(const Section& section, const Listener& listener) {
@@ -87,7 +89,7 @@ void check_auth(const Section& section, const Listener& listener) {
     }
 }
 
-Listener read_listener(const Section& section, const std::string& owner) {
+Listener read_listener(const Section& section, const std::string& owner, Protocol protocol) {
     Listener listener;
     listener.line = section.at().line;
     section.require("listen", "listen = \"0.0.0.0:6432\"");
@@ -95,7 +97,8 @@ Listener read_listener(const Section& section, const std::string& owner) {
     section.choice("role", listener.role);
     const Section tls = section.table("tls");
     listener.tls = read_client_tls(tls);
-    listener.allow = read_networks(section);
+    listener.allow = read_networks(section, "allow");
+    listener.proxy_protocol = read_proxy_protocol(section.table("proxy_protocol"), protocol);
     section.choice("auth", listener.auth);
     check_auth(section, listener);
     return listener;
@@ -103,7 +106,7 @@ Listener read_listener(const Section& section, const std::string& owner) {
 
 }  // namespace
 
-std::vector<Listener> read_listeners(const Section& cluster) {
+std::vector<Listener> read_listeners(const Section& cluster, Protocol protocol) {
     std::vector<Listener> out;
     if (cluster.has("listen")) {
         Listener listener;
@@ -112,7 +115,7 @@ std::vector<Listener> read_listeners(const Section& cluster) {
         out.push_back(std::move(listener));
     }
     for (const Section& section : cluster.tables("listener")) {
-        out.push_back(read_listener(section, section.path()));
+        out.push_back(read_listener(section, section.path(), protocol));
     }
     const bool has_none = !cluster.has("listen") && (!cluster.has("listener") || out.empty());
     if (has_none) {

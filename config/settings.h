@@ -62,6 +62,12 @@ struct ServerTls {
     bool direct = false;      // sslnegotiation=direct: TLS from the first byte (PostgreSQL 17+)
 };
 
+/// PROXY protocol headers from load balancers: they tell whom they speak for.
+struct ProxyProtocol {
+    std::vector<std::string> from;  // CIDR blocks that are trusted to tell; empty: nobody
+    bool required = true;           // false: a trusted peer may come without one (PostgreSQL only)
+};
+
 enum class ListenerRole { automatic, primary, replica, tcp };
 enum class ClientAuth { automatic, scram, md5, password, cert, trust };  // automatic: what the secret allows
 
@@ -70,6 +76,7 @@ struct Listener {
     ListenerRole role = ListenerRole::automatic;
     ClientTls tls;
     std::vector<std::string> allow;  // CIDR blocks; empty: everyone
+    ProxyProtocol proxy_protocol;
     ClientAuth auth = ClientAuth::automatic;
     int line = 0;
 };
@@ -127,6 +134,46 @@ struct Routing {
     std::vector<Rule> rules;
 };
 
+enum class AccessAction { allow, deny };
+/// Who may log in: the first rule whose conditions all hold decides. Patterns must match the whole name.
+struct AccessRule {
+    std::optional<std::string> user;
+    std::optional<std::string> database;
+    std::vector<std::string> address;  // CIDR blocks, or "local" for Unix sockets; empty: any
+    std::optional<bool> tls;
+    AccessAction action = AccessAction::deny;
+    int line = 0;
+};
+
+/// A limit on connections for one user or one database (the other is empty), in place of the general one.
+struct LimitException {
+    std::string user;
+    std::string database;
+    uint32_t connections = 0;  // 0: no limit
+};
+
+/// What clients may take of the proxy. 0: no limit.
+struct Limits {
+    uint32_t user_connections = 0;
+    uint32_t database_connections = 0;
+    std::vector<LimitException> exceptions;
+    uint32_t connect_rate = 0;        // new connections per second, from one address
+    uint32_t connect_burst = 100;     // … and so many at once after a pause
+    uint32_t login_failures = 0;      // per minute, of one user from one address
+    milliseconds login_delay{2'000};  // what a login waits for beyond that
+};
+
+/// After which clients are cut off, or statements cancelled. 0: never.
+struct Timeouts {
+    milliseconds idle{0};  // outside transactions
+    milliseconds idle_in_transaction{0};
+    milliseconds transaction{0};
+    milliseconds query{0};
+};
+
+/// The PROXY protocol header that servers are sent.
+enum class SendProxyProtocol { no, v1, v2 };
+
 enum class FailoverMode { follow, manual, promote };
 enum class NoPrimary { read_only, reject };
 struct Failover {
@@ -151,6 +198,10 @@ struct Cluster {
     milliseconds login_timeout{60'000};  // a client's, from accept to its first ReadyForQuery; 0: none
     milliseconds tcp_user_timeout{15'000};
     Keepalive keepalive;
+    std::vector<AccessRule> access;  // empty: everyone
+    Limits limits;
+    Timeouts timeouts;
+    SendProxyProtocol send_proxy_protocol = SendProxyProtocol::no;
     int line = 0;
 };
 

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <utility>
 
+#include <openssl/err.h>
+
 #include "health/mysql_errors.h"
 #include "health/one_line.h"
 
@@ -28,6 +30,13 @@ constexpr const char* plugins_allowed =
 bool is_certain(config::ServerTlsMode mode) {
     return mode == config::ServerTlsMode::require || mode == config::ServerTlsMode::verify_ca ||
            mode == config::ServerTlsMode::verify_full;
+}
+
+/// OpenSSL keeps a thread's errors until somebody takes them, and libmariadb does not: to its next read, on
+/// whichever connection, an error left behind by another one's end looks like its own. To be called before
+/// any call that may read or write.
+void forget_tls_errors() {
+    ERR_clear_error();
 }
 
 /// Which of the wanted events have come. A broken socket is ready for all.
@@ -139,6 +148,7 @@ void MysqlConnection::connect_next() {
     set_options();
     call_ = Call::connect;
     connected_ = nullptr;
+    forget_tls_errors();
     constexpr unsigned long no_flags = 0;
     // The Secret's text ends in a NUL, being a std::string's.
     wait(mysql_real_connect_start(&connected_, connection_.get(),
@@ -175,6 +185,7 @@ void MysqlConnection::set_options() {
 
 /// Continues the call under way; returns what it waits for then, or 0 when it has ended.
 int MysqlConnection::resume(int events) {
+    forget_tls_errors();
     switch (call_) {
         case Call::none: return 0;
         case Call::connect: return mysql_real_connect_cont(&connected_, connection_.get(), events);
@@ -244,6 +255,7 @@ void MysqlConnection::send() {
     asked_at_ = loop_.now();
     call_ = Call::query;
     query_error_ = 0;
+    forget_tls_errors();
     wait(mysql_real_query_start(&query_error_, connection_.get(), sql_.data(), sql_.size()));
 }
 
@@ -278,6 +290,7 @@ void MysqlConnection::fetch() {
     for (;;) {
         call_ = Call::fetch;
         row_ = nullptr;
+        forget_tls_errors();
         const int wanted = mysql_fetch_row_start(&row_, result_.get());
         if (wanted != 0 || row_ == nullptr || result_bytes_ > result_bytes_max) {
             wait(wanted);
@@ -360,6 +373,7 @@ void MysqlConnection::close() {
     const int descriptor = static_cast<int>(mysql_get_socket(connection_.get()));
     if (is_idle) {
         MYSQL* const mysql = connection_.release();
+        forget_tls_errors();
         int wanted = mysql_close_start(mysql);
         if (wanted != 0) shutdown(descriptor, SHUT_RDWR);
         for (int i = 0; wanted != 0 && i < steps_to_the_end_max; ++i)
@@ -373,6 +387,7 @@ void MysqlConnection::close() {
     call_ = Call::none;
     result_.reset();
     connection_.reset();
+    forget_tls_errors();  // nobody else's business either
 }
 
 MysqlConnection::Failure MysqlConnection::failure() const {

@@ -225,13 +225,17 @@ void read_mysql_sources(const MysqlRows& rows, Observation& out) {
     }
 }
 
-void note_hidden_sources(std::string_view text, std::string_view user, Observation& out) {
+std::string_view mysql_sources_privilege(const Observation& facts) {
     constexpr int has_own_privilege = 100'500;
     const bool is_new_mariadb =
-        is_mariadb_version(out.version_text) && out.server_version >= has_own_privilege;
+        is_mariadb_version(facts.version_text) && facts.server_version >= has_own_privilege;
+    return is_new_mariadb ? "SLAVE MONITOR" : "REPLICATION CLIENT";
+}
+
+void note_hidden_sources(std::string_view text, std::string_view user, Observation& out) {
     out.mysql->sources_hidden = "its replication threads can't be seen (" + one_line(text) + "); GRANT " +
-                                (is_new_mariadb ? "SLAVE MONITOR" : "REPLICATION CLIENT") + " ON *.* TO '" +
-                                one_line(user) + "'@'%'";
+                                std::string(mysql_sources_privilege(out)) + " ON *.* TO '" + one_line(user) +
+                                "'@'%'";
 }
 
 }  // namespace holdfast::health

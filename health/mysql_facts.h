@@ -19,6 +19,8 @@ extern const char* const mysql_galera_sql;
 extern const char* const mysql_group_sql;
 /// SHOW … STATUS for all sources, in the words of that server.
 std::string mysql_sources_sql(const Observation& facts);
+/// The privilege that it needs.
+std::string_view mysql_sources_privilege(const Observation& facts);
 
 /// What else there is to ask, by the variables.
 struct MysqlQuestions {

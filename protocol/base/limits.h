@@ -25,11 +25,15 @@ inline constexpr size_t statement_retained_bytes_max = 262'144;
 /// An extended-protocol batch is routed as a whole while its bytes fit here; a longer one goes to the
 /// primary.
 inline constexpr size_t batch_collected_bytes_max = 65'536;
-/// Prepared statements' texts and settings that one session may have replayed on other servers.
+/// Settings and what SQL's PREPARE made that one session may have replayed on other servers.
 inline constexpr size_t session_state_bytes_max = 16'777'216;
 /// The same in number, and the number of changes (and savepoints) within one transaction: each is looked for
 /// among all others, which must not hold the loop up. A session with more than that can't be moved.
 inline constexpr size_t session_state_entries_max = 2'000;
+/// Statements that one client has prepared by the protocol's own messages: texts, names, and what is kept of
+/// each besides. MySQL's servers allow 16,382 of them by default, all clients together.
+inline constexpr size_t prepared_bytes_max = 67'108'864;
+inline constexpr size_t prepared_overhead_bytes = 1'024;
 /// Statements that are kept classified, for each database, while no session uses them.
 inline constexpr size_t statement_cache_entries_max = 10'000;
 inline constexpr size_t statement_cache_bytes_max = 16'777'216;
@@ -52,6 +56,9 @@ inline constexpr size_t learned_statements_max = 10'000;
 inline constexpr std::chrono::milliseconds partial_batch_patience = 10ms;
 /// A server login, beyond the connect timeout: a busy machine forks slowly.
 inline constexpr std::chrono::milliseconds server_login_timeout = 10s;
+/// Logins at one server that begin while none has ended; each that has lets two more begin. Of many that
+/// begin at once none is through before nearly all are.
+inline constexpr size_t logins_at_first = 8;
 /// A connection that is made fit for another session (DISCARD ALL); one that takes longer is closed.
 inline constexpr std::chrono::milliseconds server_reset_timeout = 10s;
 /// After a failed connection attempt a session tries again, if no news of the servers came before.
@@ -86,6 +93,24 @@ inline constexpr size_t gtid_intervals_max = 2'048;
 /// Sources that one MySQL or MariaDB server replicates from, and members of a replication group: MariaDB
 /// sets no bound, MySQL 256 channels.
 inline constexpr size_t replication_sources_max = 256;
+
+/// A PROXY protocol header, with what load balancers add to it (TLS facts, ids of endpoints).
+inline constexpr size_t proxy_header_bytes_max = 4'096;
+/// It comes with the first packet of a connection: a balancer that takes longer is none.
+inline constexpr std::chrono::milliseconds proxy_header_timeout = 5s;
+/// Connections of one listener whose header is awaited.
+inline constexpr size_t proxy_headers_awaited_max = 1'000;
+/// Clients beyond proxy.max_clients that are let in so far that they can be told why not further.
+inline constexpr size_t refused_clients_max = 256;
+/// Addresses whose connections or failed logins are counted, in sets of four: a table of 24 bytes each.
+inline constexpr size_t source_buckets = 32'768;
+/// Logins that wait because of earlier failures, of one user from one address, and of all users from one.
+inline constexpr size_t delayed_logins_of_user_max = 5;
+inline constexpr size_t delayed_logins_of_address_max = 50;
+/// A statement that runs too long and is not ended by a cancel request is sent another one, no sooner.
+inline constexpr std::chrono::milliseconds cancel_again_after = 1s;
+/// Refused connections are logged at most once in so long: there may be thousands a second.
+inline constexpr std::chrono::milliseconds refusals_log_interval = 1s;
 
 /// One read takes at most this much from a socket.
 inline constexpr size_t read_chunk_bytes = 131'072;

@@ -293,7 +293,8 @@ public:
     virtual bool unit_open() const = 0;            // a unit was begun and its last request has not been seen
     virtual size_t units_in_flight() const = 0;    // begun and not fully answered
     virtual const std::string& error() const = 0;  // after malformed
-    /// Bytes for the client when a connection ends for a protocol error (a FATAL).
+    /// Bytes for the client when a connection is ended from here (a FATAL); none where its server would be
+    /// silent.
     virtual void append_fatal(std::string_view code, std::string_view message, ByteBuffer& out) = 0;
 
     // --- a server's bytes -----------------------------------------------------------------------------
@@ -320,6 +321,10 @@ public:
     /// have been committed by a statement that ended with an error.
     virtual bool may_have_committed() const = 0;
 
+    /// The transaction under way is prepared for an end in two phases: it outlives its connection and its
+    /// server's end.
+    virtual bool transaction_survives() const { return false; }
+
     virtual size_t requests_in_flight() const = 0;
     /// Of the units in flight: some can only run on the primary.
     virtual bool needs_primary() const = 0;
@@ -327,6 +332,8 @@ public:
     virtual void forbid_rerun() = 0;
     /// On a listener that promises a replica, refusals are the client's to see: no correction there.
     virtual void set_corrects(bool corrects) = 0;
+    /// On such a listener nothing may write, whatever the account may do on a replica.
+    virtual void set_only_reads(bool /*only_reads*/) {}
 
     // --- losing and moving ----------------------------------------------------------------------------
     /// The connection of a slot is new (logged in, nothing of this session on it) …
@@ -371,8 +378,9 @@ public:
     /// The last synchronisation failed: forgets what made it fail (unless that would raise privileges).
     virtual void forget_unsynchronisable() = 0;
     virtual bool synchronising(Slot slot) const = 0;
-    /// Makes a connection fit for another session with the same identity; false: it can't be, close it.
-    virtual bool append_reset(ByteBuffer& out) = 0;
+    /// Makes the connection of a slot fit for another session with the same identity; false: it can't be,
+    /// close it.
+    virtual bool append_reset(Slot slot, ByteBuffer& out) = 0;
     /// The client asked for read-only by itself: a replica's refusal is then the right answer.
     virtual bool wants_read_only() const = 0;
 };
@@ -463,6 +471,8 @@ public:
     /// Splits a client's cancel key into our process id and secret; false: not one of ours.
     virtual bool parse_cancel_key(Bytes key, uint32_t& process_id, Bytes& secret) const = 0;
     virtual void append_fatal(std::string_view code, std::string_view message, ByteBuffer& out) const = 0;
+    /// The code, for append_fatal(), of a refusal because its user has too many connections.
+    virtual std::string_view user_limit_code() const { return "53300"; }
     /// The orderly end of an idle server connection.
     virtual void append_goodbye(ByteBuffer& out) const = 0;
 };

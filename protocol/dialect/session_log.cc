@@ -1,6 +1,7 @@
 #include "protocol/dialect/session_log.h"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <utility>
 
@@ -15,6 +16,33 @@ constexpr std::string_view authorization_key = "set:session authorization";
 
 bool is_privileged(std::string_view key) {
     return key == role_key || key == authorization_key;
+}
+
+/// Settings by which the texts behind them are read: the strings in them, and the names.
+constexpr std::array<std::string_view, 8> reading_keys = {"set:names",
+                                                          "set:character_set_client",
+                                                          "set:character_set_connection",
+                                                          "set:collation_connection",
+                                                          "set:sql_mode",
+                                                          "set:schema",
+                                                          "set:client_encoding",
+                                                          "set:standard_conforming_strings"};
+/// Such a setting that holds no more, but for what was made under it.
+constexpr std::string_view past = "past:";
+
+/// The place in `reading_keys`; their number: it is none of them.
+size_t reading_key(std::string_view key) {
+    if (key.starts_with(past)) key.remove_prefix(past.size());
+    return static_cast<size_t>(std::find(reading_keys.begin(), reading_keys.end(), key) -
+                               reading_keys.begin());
+}
+
+/// Whether what an entry brings about depends on how its text is read.
+bool depends_on_reading(const SessionLog::Entry& entry) {
+    if (entry.key.starts_with("deallocate")) return false;
+    return entry.key.starts_with("prepare:") || entry.key.starts_with("variable:") ||
+           std::any_of(entry.replay.begin(), entry.replay.end(),
+                       [](char c) { return c == '"' || c == '\\' || static_cast<uint8_t>(c) >= 0x80; });
 }
 
 }  // namespace
@@ -118,6 +146,10 @@ void SessionLog::record_now(const sql::Effect& effect) {
             for (auto& entry : entries_) {
                 if (!entry.key.starts_with("set:") || is_privileged(entry.key)) {
                     kept.push_back(std::move(entry));
+                } else if (reading_key(entry.key) < reading_keys.size()) {
+                    bytes_ += past.size();
+                    entry.key.insert(0, past);
+                    kept.push_back(std::move(entry));
                 } else {
                     bytes_ -= entry.key.size() + entry.replay.size();
                 }
@@ -204,8 +236,37 @@ void SessionLog::forget_deallocated(const std::vector<uint64_t>& synced) {
     });
 }
 
+/// The key's entry is about to be replaced. What was made under it is replayed under it all the same.
+void SessionLog::supersede(std::string_view key) {
+    const auto found =
+        std::find_if(entries_.begin(), entries_.end(), [&](const Entry& entry) { return entry.key == key; });
+    const bool is_needed = found != entries_.end() && reading_key(key) < reading_keys.size() &&
+                           std::any_of(found, entries_.end(), depends_on_reading);
+    if (!is_needed) return erase(key);
+    bytes_ += past.size();
+    found->key.insert(0, past);
+}
+
+/// Drops settings of the past that nothing was made under, or nothing that is still there.
+void SessionLog::forget_past() {
+    std::array<bool, reading_keys.size()> counts{};  // something is between here and the next of the kind
+    for (size_t i = entries_.size(); i-- > 0;) {
+        const Entry& entry = entries_[i];
+        if (entry.key == "set:*") counts.fill(false);
+        if (const size_t key = reading_key(entry.key); key < reading_keys.size()) {
+            const bool is_needed = std::exchange(counts[key], false) || !entry.key.starts_with(past);
+            if (!is_needed) {
+                bytes_ -= entry.key.size() + entry.replay.size();
+                entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(i));
+                continue;
+            }
+        }
+        if (depends_on_reading(entry)) counts.fill(true);
+    }
+}
+
 void SessionLog::put(std::string key, std::string replay, Scope scope, bool privileged) {
-    erase(key);
+    supersede(key);
     // Without its role a session would have rights that it gave up: that is kept in any case.
     if (!privileged &&
         (entries_.size() >= limits::session_state_entries_max || bytes_ > limits::session_state_bytes_max ||
@@ -215,6 +276,10 @@ void SessionLog::put(std::string key, std::string replay, Scope scope, bool priv
     }
     bytes_ += key.size() + replay.size();
     entries_.push_back({std::move(key), std::move(replay), ++version_, 0, scope, privileged});
+    if (std::any_of(entries_.begin(), entries_.end(),
+                    [](const Entry& entry) { return entry.key.starts_with(past); })) {
+        forget_past();
+    }
 }
 
 void SessionLog::erase(std::string_view key) {

@@ -11,8 +11,10 @@
 namespace holdfast::dialect {
 
 /// The settings, SQL-level prepared statements and subscriptions of one session, as statements that bring a
-/// fresh server connection to the same state: a log with versions, one entry for each key. Transactions are
-/// respected: what is recorded counts once the transaction commits.
+/// fresh server connection to the same state: a log with versions, one entry for each key. Settings by which
+/// texts are read (character sets, sql_mode, the schema) also stay where they were as long as something that
+/// was made under them is there. Transactions are respected: what is recorded counts once the transaction
+/// commits.
 class SessionLog {
 public:
     /// Who needs an entry: every connection, or only one to the primary.
@@ -63,6 +65,8 @@ private:
     bool has_room(size_t bytes) const;
     void lose_pending();
     void end_pending();
+    void supersede(std::string_view key);
+    void forget_past();
     void put(std::string key, std::string replay, Scope scope, bool privileged = false);
     void erase(std::string_view key);
     void erase_prefix(std::string_view prefix);

@@ -8,8 +8,7 @@ StatementRef StatementCache::intern(std::string_view body, size_t text_bytes, co
                                     bool is_usual) {
     if (is_usual) {
         if (const auto found = by_body_.find(body); found != by_body_.end()) {
-            Statement& statement = *found->second;
-            if (statement.functions_version != sources_.functions_version) classify(statement, context);
+            refresh(*found->second);
             return found->second;
         }
     }
@@ -17,7 +16,9 @@ StatementRef StatementCache::intern(std::string_view body, size_t text_bytes, co
     made->body.assign(body);
     made->text_bytes = text_bytes;
     made->too_long = context.truncated;
-    classify(*made, context);
+    made->context = context;
+    made->context.functions = nullptr;
+    classify(*made);
     if (is_usual) {
         if (by_body_.size() >= limits::statement_cache_entries_max ||
             bytes_ > limits::statement_cache_bytes_max) {
@@ -31,8 +32,8 @@ StatementRef StatementCache::intern(std::string_view body, size_t text_bytes, co
     return made;
 }
 
-void StatementCache::classify(Statement& statement, const sql::Context& context) const {
-    sql::Context with_functions = context;
+void StatementCache::classify(Statement& statement) const {
+    sql::Context with_functions = statement.context;
     with_functions.functions = sources_.functions;
     sql::classify(dialect_, statement.text(), with_functions, statement.classes);
     statement.functions_version = sources_.functions_version;

@@ -20,6 +20,7 @@ struct Statement : Counted {
     size_t text_bytes = 0;
     sql::Classification classes;
     uint64_t functions_version = 0;
+    sql::Context context;    // by which the text is read; without the functions
     bool sql_level = false;  // made by PREPARE: replayed with the session's log, not by a message
     bool too_long = false;   // only the beginning of the text was kept; can't be prepared again elsewhere
 
@@ -38,11 +39,16 @@ public:
     /// context     how the text is read
     /// is_usual    the context is the one that most sessions read texts in; any other bypasses the cache
     StatementRef intern(std::string_view body, size_t text_bytes, const sql::Context& context, bool is_usual);
+    /// Classifies it anew if the function catalog has changed since. To be called before its classes are
+    /// looked at.
+    void refresh(Statement& statement) const {
+        if (statement.functions_version != sources_.functions_version) classify(statement);
+    }
     const ClassifierSources& sources() const { return sources_; }
 
 private:
     void sweep();
-    void classify(Statement& statement, const sql::Context& context) const;
+    void classify(Statement& statement) const;
 
     sql::Dialect dialect_;
     const ClassifierSources& sources_;

@@ -21,9 +21,8 @@ uint64_t offered_capabilities(std::string_view version, bool offers_compression)
         return offered;
     }
     offered |= client_mysql;
+    if (number >= 80'023) offered |= query_attributes;
     if (number >= 80'000) {
-        // No query attributes: they would stand in front of the proxy's own statements, too, and nobody reads
-        // them but a component for user-defined functions.
         offered |= optional_resultset_metadata;
         if (offers_compression) offered |= zstd_compression;
     }

@@ -7,6 +7,7 @@
 #include "protocol/base/limits.h"
 #include "protocol/mysql/capabilities.h"
 #include "protocol/mysql/client_login_state.h"
+#include "protocol/mysql/server_version.h"
 
 namespace holdfast::mysql {
 
@@ -29,7 +30,7 @@ bool is_volatile(std::string_view attribute) {
 void ClientLogin::State::greet(ByteBuffer& out) {
     greeting_salt = make_salt(options.random);
     salt.assign(greeting_salt.begin(), greeting_salt.end());
-    const std::string_view version = options.handshake.server_version;
+    const std::string version = greeted_version(options.handshake.server_version);
     PacketWriter writer(out, sequence);
     writer.u8(10).text(version).u32(options.handshake.process_id);
     writer.bytes(Bytes(salt).first(8)).u8(0);

@@ -2,6 +2,8 @@
 #include "protocol/mysql/conversation.h"
 
 #include "protocol/base/numbers.h"
+#include "protocol/mysql/attributes.h"
+#include "protocol/mysql/character_sets.h"
 #include "protocol/mysql/errors.h"
 #include "protocol/mysql/schema.h"
 #include "protocol/mysql/tracking.h"
@@ -28,6 +30,11 @@ bool is_safe_collation(uint8_t collation) {
     }
 }
 
+/// What a login with IGNORE_SPACE or INTERACTIVE makes of the server's own settings, and a reset unmakes.
+constexpr std::string_view ignore_space_again =
+    ", sql_mode=CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'IGNORE_SPACE')";
+constexpr std::string_view interactive_again = ", wait_timeout=@@interactive_timeout";
+
 }  // namespace
 
 Conversation::Conversation(const dialect::Identity& identity, StatementCache& statements, CutScratch& scratch,
@@ -40,6 +47,7 @@ Conversation::Conversation(const dialect::Identity& identity, StatementCache& st
       wants_multi_statements_((surroundings.client_capabilities & capability::multi_statements) != 0),
       can_read_variables_(surroundings.is_mariadb) {
     is_system_schema_ = is_system_schema(identity.database);
+    read_as_at_login();
 }
 
 Conversation::~Conversation() = default;
@@ -49,8 +57,24 @@ dialect::SessionLog& Conversation::log() {
     return *log_;
 }
 
+void Conversation::take_sql_mode(std::string_view mode) {
+    ansi_quotes_ = mode.find("ANSI") != std::string_view::npos;
+    no_backslash_escapes_ = mode.find("NO_BACKSLASH_ESCAPES") != std::string_view::npos;
+    sql_mode_is_reported_ = true;
+}
+
+/// Texts are read as the server said at login that it reads them, until something changes that.
+void Conversation::read_as_at_login() {
+    take_sql_mode(around_.sql_mode.value_or(std::string()));
+    sql_mode_is_reported_ = around_.sql_mode.has_value();
+    encoding_is_safe_ = around_.character_set_client.empty()
+                            ? is_safe_collation(around_.collation)
+                            : !is_unsafe_character_set(around_.character_set_client);
+}
+
 void Conversation::clear_pins() {
     pins_ = {};
+    locks_.reset();
     if (!prepared_) return;
     for (auto& [id, prepared] : *prepared_) {
         prepared.lost_long_data = prepared.lost_long_data || prepared.has_long_data;
@@ -72,7 +96,14 @@ void Conversation::slot_parameters(Slot slot, const dialect::Parameters& paramet
     SlotState& state = slots_[index(slot)];
     for (const auto& [name, value] : parameters) {
         if (name == "capabilities") state.capabilities = parse_number<uint64_t>(value).value_or(0);
+        if (name == "sql_mode") state.login_sql_mode = value;
+        if (name == "tracking") state.lacks_tracking = value == "off";
     }
+    // Nobody would hear of what the session does to itself.
+    if (state.lacks_tracking) pins_.settings = true;
+    // The server's own may have been changed since the session began.
+    state.has_own_sql_mode =
+        around_.sql_mode && state.login_sql_mode && *state.login_sql_mode != *around_.sql_mode;
 }
 
 void Conversation::slot_promoted(Slot slot) {
@@ -110,9 +141,10 @@ bool Conversation::abandon_answer(Slot) {
 }
 
 /// Always three commands, so that whoever follows the answers needs to know nothing of this session.
-bool Conversation::append_reset(ByteBuffer& out) {
-    if (transaction_ != Transaction::idle || !units_.empty() || pins_.replication || lost_ ||
-        stream_under_way() || file_under_way_) {
+bool Conversation::append_reset(Slot slot, ByteBuffer& out) {
+    const SlotState& own = slots_[index(slot)];
+    if (own.lacks_tracking || transaction_ != Transaction::idle || !units_.empty() || pins_.replication ||
+        lost_ || stream_under_way() || file_under_way_) {
         return false;
     }
     for (const auto& state : slots_) {
@@ -133,15 +165,23 @@ bool Conversation::append_reset(ByteBuffer& out) {
     }
     PacketWriter(out, 0)
         .u8(command::query)
+        .bare_text(client_has(capability::query_attributes) ? no_attributes : std::string_view())
         .bare_text(tracking_statement(around_.is_mariadb))
         .bare_text(", character_set_client=" + collation + ", character_set_results=" + collation +
                    ", collation_connection=" + collation)
+        // As its login found it: whoever gets the connection is told that it is so.
+        .bare_text(own.login_sql_mode ? ", sql_mode='" + std::string(*own.login_sql_mode) + "'"
+                   : client_has(capability::ignore_space) ? std::string(ignore_space_again)
+                                                          : std::string())
+        .bare_text(client_has(capability::interactive) ? interactive_again : std::string_view())
         .finish();
     return true;
 }
 
 void Conversation::append_fatal(std::string_view code, std::string_view message, ByteBuffer& out) {
     const ErrorNumber error = error_of(code);
+    // MariaDB ends connections that are idle for too long without a word.
+    if (error.number == error::client_interaction_timeout && around_.is_mariadb) return;
     const uint8_t sequence = units_.empty() ? uint8_t{1} : units_.front().next_sequence;
     append_err(out, sequence, error.number, error.sqlstate, message);
 }

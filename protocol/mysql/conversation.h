@@ -16,6 +16,7 @@
 #include "protocol/mysql/packets.h"
 #include "protocol/mysql/reply.h"
 #include "protocol/mysql/statements.h"
+#include "protocol/mysql/user_locks.h"
 
 namespace holdfast::mysql {
 
@@ -43,6 +44,8 @@ struct CutScratch {
     bool is_answered = true;
     bool opens_cursor = false;
     bool ends_transaction = false;  // a COMMIT, a ROLLBACK or a BEGIN is in it
+    bool unlocks = false;           // it may write on a connection that only reads, or has what follows do so
+    bool prepares_xa = false;
     bool is_last_prepared = false;  // it names its statement as "the last one prepared", which is in flight
     ByteBuffer answer;
     void clear();
@@ -55,6 +58,9 @@ struct Surroundings {
     bool is_mariadb = true;
     uint32_t server_version = 0;  // major * 10,000 + minor * 100 + patch
     uint32_t process_id = 0;
+    // As the server said when the session began.
+    std::optional<std::string> sql_mode;
+    std::string character_set_client;  // empty: that of the collation
 };
 
 /// MySQL's and MariaDB's side of a session: see dialect::Conversation for what each call does.
@@ -87,6 +93,10 @@ public:
     bool needs_primary() const override { return units_.needs_primary(); }
     void forbid_rerun() override;
     void set_corrects(bool corrects) override { corrects_ = corrects; }
+    void set_only_reads(bool only_reads) override { only_reads_ = only_reads; }
+    bool transaction_survives() const override {
+        return is_xa_prepared_ && transaction_ != Transaction::idle;
+    }
     bool rerunnable() const override { return units_.rerunnable(); }
     bool retainable() const override;
     bool may_have_committed() const override {
@@ -118,7 +128,7 @@ public:
     bool synchronise_for_rerun(Slot slot, ByteBuffer& out) override;
     void forget_unsynchronisable() override;
     bool synchronising(Slot) const override { return !slots_[0].syncs.empty() || !slots_[1].syncs.empty(); }
-    bool append_reset(ByteBuffer& out) override;
+    bool append_reset(Slot slot, ByteBuffer& out) override;
     bool wants_read_only() const override { return wants_read_only_; }
 
 private:
@@ -129,7 +139,7 @@ private:
         uint8_t shift = 0;             // what is added to the server's sequence numbers
         uint8_t refusals = 0;          // by servers that were the primary
         bool resendable = false;       // its bytes are kept: a refusal proves that it was not carried out
-        bool trackers_lie = false;     // SET STATEMENT: what is reported holds for this statement only
+        bool trackers_lie = false;     // SET STATEMENT: what is reported holds for one statement only
         bool is_call = false;          // answers and statements can't be matched one by one
         bool changes_reading = false;  // what a text behind it means is known when it is answered
         bool owes_eof = false;         // behind the column definitions, to a client without DEPRECATE_EOF
@@ -138,13 +148,22 @@ private:
         std::unique_ptr<std::string>
             names_last;  // an execution of "the last one prepared", without an id yet
         bool ends_transaction = false;
+        bool holds_for_one_statement(std::string_view variable) const;
+        bool prepares_xa = false;
+        uint64_t numbers_delivered = 0;   // of columns and parameters, as the client was told
+        ColumnsDigest columns_delivered;  // as far as it has their definitions
+        ColumnsDigest columns;            // of the answer under way
+        bool in_final_head = false;       // the first result's head, which can't be taken back
+        bool asks_for_locks = false;      // GET_LOCK() and its like: what they came to stands in a row
+        std::string first_row;            // … of the answer under way
     };
     /// A command of the proxy's own that brings a connection to the session's state.
     struct Sync {
-        enum class Kind : uint8_t { entry, prepare, variables, own } kind = Kind::own;
+        enum class Kind : uint8_t { entry, prepare, variables, tracking, own } kind = Kind::own;
         Reply reply;
         uint64_t version = 0;       // entry: of the log
         uint32_t statement_id = 0;  // prepare: the client's
+        ColumnsDigest columns;      // … and those of its result
     };
     struct SlotState {
         uint32_t generation = 0;  // grows with each new connection
@@ -153,6 +172,7 @@ private:
         bool is_read_only = false;  // we made it so
         bool needs_reset = false;   // it still has the state of before a COM_RESET_CONNECTION
         bool needs_tracking = false;
+        bool was_reset = false;       // and reads texts as the server's own settings say
         bool needs_rollback = false;  // of a transaction that only read, and was given up
         bool multi_statements = false;
         bool body_is_dropped = false;
@@ -164,7 +184,10 @@ private:
         uint64_t sync_failed_at = 0;
         bool sync_failed = false;
         bool has_next_transaction = false;
-        uint64_t insert_id = 0;  // what LAST_INSERT_ID() gives there
+        uint64_t insert_id = 0;                          // what LAST_INSERT_ID() gives there
+        std::optional<std::string_view> login_sql_mode;  // the connection's
+        bool has_own_sql_mode = false;                   // … and that is not the session's first one
+        bool lacks_tracking = false;                     // its server does not report what changes
         Ring<Sync> syncs;
         std::vector<uint32_t> closes;  // statement ids that the client has closed
     };
@@ -186,6 +209,8 @@ private:
 
     // conversation.cc
     dialect::SessionLog& log();
+    void take_sql_mode(std::string_view mode);
+    void read_as_at_login();
 
     // conversation_synchronising.cc
     bool ask_for_statement(Slot slot, uint32_t statement_id, ByteBuffer& out);
@@ -193,6 +218,9 @@ private:
     void ask_for_state(Slot slot, ByteBuffer& out);
     bool sync_begun(Slot slot);
     void ask(SlotState& state, Sync sync, uint8_t command, std::string_view text, ByteBuffer& out);
+    void ask_for_tracking(SlotState& state, ByteBuffer& out);
+    void take_tracking(const OkPacket& ok);
+    bool has_recorded(std::string_view key) const;
     void take_sync(Slot slot, PacketRole role, Bytes payload, bool is_whole, dialect::Scan& scan);
 
     // conversation_requests.cc
@@ -203,25 +231,29 @@ private:
     void note_statements(const sql::Classification& classes, Unit& unit);
     dialect::Cut drop_request();
     bool leave_replica();
-    dialect::Cut begin_or_wait();
+    dialect::Cut begin_or_wait(ByteBuffer& out);
 
     // conversation_commands.cc
     sql::Context context(bool truncated) const;
     dialect::Cut cut_command(Bytes payload, bool whole, ByteBuffer& out);
+    std::optional<std::string_view> query_text(Bytes payload) const;
     dialect::Cut cut_query(Bytes payload, bool whole, ByteBuffer& out);
     dialect::Cut cut_statement_command(Bytes payload, bool whole, ByteBuffer& out);
     std::optional<dialect::Cut> take_kill(const sql::Classification& classes, ByteBuffer& out);
+
+    // conversation_facts.cc
     void demand_primary(sql::Reason reason);
     void take_classes(const sql::Classification& classes);
     bool commits(const sql::Statement& statement) const;
     const sql::Classification* executed_text(const sql::Statement& statement) const;
+    const sql::Statement& run_by(const sql::Statement& statement) const;
 
     // conversation_answers.cc
     dialect::Cut answer_here(ByteBuffer& out, uint16_t number, std::string_view sqlstate,
                              std::string_view message);
     dialect::Cut answer_ok(ByteBuffer& out);
     dialect::Cut ask_kill(uint64_t id, bool whole_session);
-    dialect::Cut answer_connection_id(std::string_view column, ByteBuffer& out);
+    dialect::Cut answer_connection_id(std::string_view column, bool is_binary, ByteBuffer& out);
 
     // conversation_statements.cc
     dialect::Cut cut_prepare(Bytes payload, bool whole, ByteBuffer& out);
@@ -236,13 +268,16 @@ private:
     void append_request(Bytes request, const Unit& unit, Slot slot, ByteBuffer& out);
     void append_execute(Bytes request, Prepared& prepared, Slot slot, ByteBuffer& out);
     struct TypesExtent {
-        size_t flag_at = 0;  // from the beginning of the packet
+        size_t flag_at = 0;  // from the beginning of the payload
         std::byte flag{};
         size_t begin = 0;
-        size_t size = 0;
+        size_t size = 0;        // of those of the statement's own parameters
+        bool is_there = false;  // all of it; else more bytes are needed, or it makes no sense
+        bool is_told = false;
+        bool has_more = false;  // attributes, behind the statement's own parameters
     };
-    static TypesExtent types_extent(uint8_t command, const Prepared& prepared);
-    bool note_types(Bytes request, const TypesExtent& extent, Prepared& prepared, Slot slot);
+    TypesExtent types_extent(Bytes payload, const Prepared& prepared) const;
+    void note_types(Bytes payload, const TypesExtent& extent, Prepared& prepared, Slot slot);
 
     // conversation_responses.cc
     struct Packet;
@@ -254,6 +289,11 @@ private:
     void pop_unit();
     void lying(dialect::Scan& scan, std::string_view what);
 
+    // conversation_columns.cc
+    bool take_head(Slot slot, PacketRole role, const Packet& packet, Unit& unit);
+    bool are_columns_known(Slot slot, const Unit& unit);
+    Verdict other_columns(Unit& unit, dialect::Scan& scan);
+
     // conversation_errors.cc
     static bool announces_end(uint16_t number);
     void connection_ends(const ErrPacket& err, dialect::Scan& scan);
@@ -264,7 +304,7 @@ private:
     void take_session_state(Slot slot, Unit& unit, const OkPacket& ok);
     void take_variable(Slot slot, std::string_view name, std::string_view value, const Unit& unit);
     void statement_done(Slot slot, Unit& unit);
-    void apply_effect(Slot slot, const sql::Effect& effect);
+    void apply_effect(Slot slot, const sql::Effect& effect, const Unit& unit);
     void forget_text(const std::string& name);
     void wish(const sql::Effect& effect);
     void session_was_reset(Slot slot);
@@ -295,18 +335,22 @@ private:
     Slot active_ = Slot::a;  // the slot that units_ concern
     Transaction transaction_ = Transaction::idle;
     bool is_autocommit_ = true;
-    bool is_doubtful_ = false;  // a statement that may have committed the transaction ended with an error
+    bool is_doubtful_ = false;     // a statement that may have committed the transaction ended with an error
+    bool is_xa_prepared_ = false;  // the transaction under way
     bool corrects_ = true;
+    bool only_reads_ = false;
     bool stream_dropped_ = false;
     bool stream_continues_ = false;  // a further packet belongs to the request
     bool file_under_way_ = false;    // the client sends a file, to its end (an empty packet)
     bool file_dropped_ = false;
     bool ansi_quotes_ = false;
     bool no_backslash_escapes_ = false;
+    bool sql_mode_is_reported_ = false;  // the two are known from a server's word, not from its flags
     bool encoding_is_safe_ = true;
     bool wants_read_only_ = false;
     bool wants_multi_statements_ = false;
     bool schema_changed_ = false;
+    bool is_other_schema_ = false;     // than that of the login, whose functions are known
     bool is_system_schema_ = false;    // unqualified names are those of a schema that differs on each server
     bool reported_write_ = false;      // by the unit under way, or the one just done
     bool can_read_variables_ = true;   // the server shows what user variables hold
@@ -325,6 +369,7 @@ private:
     uint32_t last_statement_id_ = 0;  // given to the client
     uint32_t last_prepared_ = 0;      // 0: the last one was answered with an error
     dialect::Pins pins_;
+    std::unique_ptr<UserLocks> locks_;
     dialect::KillRequest kill_;
     std::unique_ptr<std::unordered_map<uint32_t, Prepared>> prepared_;
     std::unique_ptr<std::unordered_map<std::string, StatementRef>> texts_;  // of SQL-level PREPAREs

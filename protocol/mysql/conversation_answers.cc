@@ -53,7 +53,7 @@ void Conversation::answer_kill(dialect::KillOutcome outcome, ByteBuffer& out) {
 }
 
 /// SELECT CONNECTION_ID(): the number that KILL takes here is the proxy's.
-Cut Conversation::answer_connection_id(std::string_view column, ByteBuffer& out) {
+Cut Conversation::answer_connection_id(std::string_view column, bool is_binary, ByteBuffer& out) {
     uint8_t sequence = 1;
     {
         PacketWriter writer(out, sequence);
@@ -72,7 +72,11 @@ Cut Conversation::answer_connection_id(std::string_view column, ByteBuffer& out)
     if (!client_has(capability::deprecate_eof)) sequence = append_eof(out, sequence, {0, last_status_});
     {
         PacketWriter writer(out, sequence);
-        writer.lenenc_text(std::to_string(around_.process_id));
+        if (is_binary) {
+            writer.u8(0).u8(0).u32(around_.process_id).u32(0);  // no NULLs; eight bytes
+        } else {
+            writer.lenenc_text(std::to_string(around_.process_id));
+        }
         sequence = writer.finish();
     }
     if (client_has(capability::deprecate_eof)) {

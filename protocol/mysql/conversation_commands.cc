@@ -4,6 +4,7 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/dialect/rerun.h"
+#include "protocol/mysql/attributes.h"
 #include "protocol/mysql/conversation.h"
 #include "protocol/mysql/errors.h"
 
@@ -32,16 +33,10 @@ bool is_of_text(uint8_t command) {
     return command == command::query || command == command::stmt_prepare || names_statement(command);
 }
 
-bool ends_transaction(sql::Control control) {
-    switch (control) {
-        case sql::Control::begin:  // another one was open
-        case sql::Control::begin_read_only:
-        case sql::Control::commit:
-        case sql::Control::commit_and_chain:
-        case sql::Control::rollback:
-        case sql::Control::rollback_and_chain: return true;
-        default: return false;
-    }
+/// Whether it asks for what only the proxy knows, or is for the proxy alone to do.
+bool answers_itself(const sql::Classification& classes) {
+    return classes.statement_count == 1 && (classes.statements[0].asks_connection_id ||
+                                            classes.statements[0].kill != sql::Statement::Kill::none);
 }
 
 }  // namespace
@@ -54,6 +49,7 @@ sql::Context Conversation::context(bool truncated) const {
     context.is_mariadb = around_.is_mariadb;
     context.server_version = around_.server_version;
     context.functions = statements_.sources().functions;
+    context.is_other_schema = is_other_schema_;
     context.truncated = truncated;
     return context;
 }
@@ -94,39 +90,39 @@ Cut Conversation::cut_command(Bytes payload, bool whole, ByteBuffer& out) {
     dialect::UnitFacts& facts = scratch_.facts;
     switch (command) {
         case command::ping:
-            if (!units_.empty()) return begin_or_wait();
+            if (!units_.empty()) return begin_or_wait(out);
             return answer_ok(out);
-        case command::init_db: facts.reason = sql::Reason::session_state; return begin_or_wait();
-        case command::set_option: facts.reason = sql::Reason::session_state; return begin_or_wait();
+        case command::init_db: facts.reason = sql::Reason::session_state; return begin_or_wait(out);
+        case command::set_option: facts.reason = sql::Reason::session_state; return begin_or_wait(out);
         case command::reset_connection:
             lost_.reset();
             demand_primary(sql::Reason::session_state);
             facts.rerunnable = true;
             facts.may_write = false;
-            return begin_or_wait();
-        case command::field_list: facts.reason = sql::Reason::read; return begin_or_wait();
+            return begin_or_wait(out);
+        case command::field_list: facts.reason = sql::Reason::read; return begin_or_wait(out);
         case command::statistics:
         case command::process_info:
         case command::debug:
             demand_primary(sql::Reason::server_local);
             facts.may_write = false;
-            return begin_or_wait();
+            return begin_or_wait(out);
         case command::create_db:
         case command::drop_db:
             demand_primary(sql::Reason::ddl);
             facts.commits = true;
-            return begin_or_wait();
+            return begin_or_wait(out);
         case command::refresh:
             demand_primary(sql::Reason::server_local);
             facts.commits = true;
-            return begin_or_wait();
-        case command::register_slave: demand_primary(sql::Reason::server_local); return begin_or_wait();
+            return begin_or_wait(out);
+        case command::register_slave: demand_primary(sql::Reason::server_local); return begin_or_wait(out);
         case command::binlog_dump:
         case command::binlog_dump_gtid:
             if (!units_.empty()) return {CutKind::wait};
             demand_primary(sql::Reason::server_local);
             facts.may_write = false;
-            return begin_or_wait();
+            return begin_or_wait(out);
         case command::process_kill: {
             PacketReader reader(payload.subspan(1));
             const uint32_t id = reader.u32();
@@ -141,17 +137,25 @@ Cut Conversation::cut_command(Bytes payload, bool whole, ByteBuffer& out) {
     }
 }
 
+/// The text of a COM_QUERY, or as much as there is of it. nullopt: what is in front of it can't be read.
+std::optional<std::string_view> Conversation::query_text(Bytes payload) const {
+    const Bytes body = payload.subspan(1);
+    return client_has(capability::query_attributes) ? text_behind_attributes(body) : as_text(body);
+}
+
 Cut Conversation::cut_query(Bytes payload, bool whole, ByteBuffer& out) {
     if (!whole && payload.size() < limits::statement_classified_bytes_max && scratch_.stream_left > 0)
         return {};
-    const bool too_long = !whole || payload.size() > limits::statement_classified_bytes_max;
+    const auto readable = query_text(payload);
+    const bool too_long = !whole || payload.size() > limits::statement_classified_bytes_max || !readable;
     const std::string_view text =
-        as_text(payload.subspan(1)).substr(0, limits::statement_classified_bytes_max);
+        readable.value_or(std::string_view()).substr(0, limits::statement_classified_bytes_max);
     sql::classify(sql::Dialect::mysql, text, context(too_long), scratch_.query);
     take_classes(scratch_.query);
     scratch_.facts.text = text;
     if (too_long) {
-        scratch_.facts.commits |= wants_multi_statements_;  // a COMMIT may be in what was not read
+        // A COMMIT may be in what was not read.
+        scratch_.facts.commits |= wants_multi_statements_ || !readable;
         scratch_.facts.too_long = true;
         scratch_.facts.rerunnable = false;
         scratch_.facts.may_write = true;
@@ -161,13 +165,13 @@ Cut Conversation::cut_query(Bytes payload, bool whole, ByteBuffer& out) {
     if (lost_) return answer_lost(out);
     if (const auto kill = take_kill(scratch_.query, out)) return *kill;
     if (scratch_.query.statement_count == 1) {
-        const sql::Statement& only = scratch_.query.statements[0];
+        const sql::Statement& only = run_by(scratch_.query.statements[0]);
         if (only.asks_connection_id) {
             if (!units_.empty()) return {CutKind::wait};
-            return answer_connection_id(only.name, out);
+            return answer_connection_id(only.name, /*is_binary=*/false, out);
         }
     }
-    return begin_or_wait();
+    return begin_or_wait(out);
 }
 
 /// KILL is of the proxy's own numbers: what it can't follow, a server would take for one of its own.
@@ -175,14 +179,15 @@ std::optional<Cut> Conversation::take_kill(const sql::Classification& classes, B
     using Kill = sql::Statement::Kill;
     const auto begin = classes.statements.begin();
     const auto end = begin + static_cast<std::ptrdiff_t>(classes.statement_count);
-    const auto found =
-        std::find_if(begin, end, [](const sql::Statement& each) { return each.kill != Kill::none; });
+    const auto found = std::find_if(
+        begin, end, [this](const sql::Statement& each) { return run_by(each).kill != Kill::none; });
     if (found == end) return std::nullopt;
-    if (classes.statement_count > 1 || found->kill == Kill::other) {
+    const sql::Statement& kill = run_by(*found);
+    if (classes.statement_count > 1 || kill.kill == Kill::other) {
         return answer_here(out, error::not_supported, "42000",
                            "the proxy takes KILL [CONNECTION | QUERY] with a number, alone in its message");
     }
-    return ask_kill(found->kill_id, found->kill == Kill::connection);
+    return ask_kill(kill.kill_id, kill.kill == Kill::connection);
 }
 
 /// Commands that begin with the id of a prepared statement.
@@ -204,14 +209,15 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
                 command == command::stmt_execute && units_.back().command == command::stmt_prepare && whole &&
                 payload.size() >= execute_head_bytes && payload[statement_head_bytes] == std::byte{0} &&
                 payload.size() <= limits::mysql_pipelined_execution_bytes_max;
-            if (!can_follow) return {CutKind::wait};
+            // What the proxy answers by itself is for when there is nothing in flight.
+            if (!can_follow || answers_itself(units_.back().statement->classes)) return {CutKind::wait};
             scratch_.is_last_prepared = true;
             scratch_.statement = units_.back().statement;
             take_classes(scratch_.statement->classes);
             facts.text = scratch_.statement->text();
             facts.same_connection = true;
             facts.rerunnable = false;  // what it names there can't be told to another connection in time
-            return begin_or_wait();
+            return begin_or_wait(out);
         }
         id = last_prepared_;
     }
@@ -236,10 +242,10 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
     const bool executes = command == command::stmt_execute || command == command::stmt_bulk_execute;
     if (executes && !whole) {
         // Of a long one all is needed to the types of its parameters.
-        const TypesExtent types = types_extent(command, *prepared);
-        if (packet_header_bytes + payload.size() < types.begin + types.size && scratch_.stream_left > 0)
-            return {};
+        const bool has_room = payload.size() < limits::statement_retained_bytes_max;
+        if (has_room && scratch_.stream_left > 0 && !types_extent(payload, *prepared).is_there) return {};
     }
+    statements_.refresh(*prepared->statement);
     scratch_.statement_id = id;
     scratch_.statement = prepared->statement;
     take_classes(prepared->statement->classes);
@@ -258,7 +264,12 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
             if (payload.size() < execute_head_bytes)
                 return answer_here(out, 1835, "HY000", "Malformed communication packet");
             if (const auto kill = take_kill(prepared->statement->classes, out)) return *kill;
-            scratch_.opens_cursor = std::to_integer<uint8_t>(payload[5]) != 0;
+            if (answers_itself(prepared->statement->classes)) {
+                if (!units_.empty()) return {CutKind::wait};
+                return answer_connection_id(prepared->statement->classes.statements[0].name,
+                                            /*is_binary=*/true, out);
+            }
+            scratch_.opens_cursor = (std::to_integer<uint8_t>(payload[5]) & ~parameters_are_counted) != 0;
             if (scratch_.opens_cursor || prepared->has_long_data || prepared->has_cursor || is_partial) {
                 facts.destination = Destination::primary;
                 facts.rerunnable = false;
@@ -289,88 +300,10 @@ Cut Conversation::cut_statement_command(Bytes payload, bool whole, ByteBuffer& o
             break;
         default: break;
     }
-    if (!executes) scratch_.ends_transaction = false;
+    if (!executes) scratch_.ends_transaction = scratch_.unlocks = scratch_.prepares_xa = false;
     // While requests are in flight, the connection can't be brought to have the statement.
     if (!units_.empty() && !is_present(*prepared, active_)) return {CutKind::wait};
-    return begin_or_wait();
-}
-
-void Conversation::demand_primary(sql::Reason reason) {
-    scratch_.facts.destination = Destination::primary;
-    scratch_.facts.reason = reason;
-    scratch_.facts.rerunnable = false;
-    scratch_.facts.may_write = true;
-}
-
-/// What SQL's EXECUTE runs; nullptr: nobody knows.
-const sql::Classification* Conversation::executed_text(const sql::Statement& statement) const {
-    if (!texts_) return nullptr;
-    const auto found = texts_->find(statement.name);
-    return found == texts_->end() ? nullptr : &found->second->classes;
-}
-
-/// Whether it commits the transaction under way, or may.
-bool Conversation::commits(const sql::Statement& statement) const {
-    const bool is_idle = transaction_ == Transaction::idle && units_.empty();
-    return dialect::may_commit(statement) || statement.may_commit ||
-           (dialect::is_begin(statement.control) && !is_idle);
-}
-
-/// Sums up what the classifier says of the statements of a command.
-void Conversation::take_classes(const sql::Classification& classes) {
-    dialect::UnitFacts& facts = scratch_.facts;
-    facts.destination = classes.destination;
-    facts.reason = classes.reason;
-    facts.same_connection = classes.same_connection;
-    bool prepares = false;  // … anew, so that what an EXECUTE behind it runs is not known yet
-    bool executes = false;
-    Destination needed = Destination::replica;
-    for (uint32_t i = 0; i < classes.statement_count; ++i) {
-        const sql::Statement& each = classes.statements[i];
-        bool harmless = dialect::is_harmless(each) && !each.same_connection;
-        Destination destination = each.destination;
-        sql::Reason reason = each.reason;
-        if (each.executes_prepared) {
-            const sql::Classification* inner = prepares ? nullptr : executed_text(each);
-            // Its arguments may need the primary as well.
-            if (destination != Destination::primary) {
-                destination = inner ? inner->destination : Destination::primary;
-                reason = inner ? inner->reason : sql::Reason::cursor;
-            }
-            harmless = harmless && inner && inner->statement_count == 1 &&
-                       dialect::is_harmless(inner->statements[0]);
-            executes = true;
-            facts.commits |= !inner;
-            for (uint32_t k = 0; inner && k < inner->statement_count; ++k) {
-                facts.commits |= commits(inner->statements[k]);
-                scratch_.ends_transaction |= ends_transaction(inner->statements[k].control);
-            }
-        }
-        for (const auto& effect : each.effects) {
-            prepares = prepares || effect.kind == sql::EffectKind::prepare ||
-                       effect.kind == sql::EffectKind::deallocate;
-        }
-        if (i == 0 || destination > needed) {
-            needed = destination;
-            if (executes) facts.reason = reason;
-        }
-        scratch_.ends_transaction |= ends_transaction(each.control);
-        facts.commits |= commits(each);
-        if (!harmless) {
-            facts.rerunnable = false;
-            facts.may_write |= !each.same_connection;
-        }
-    }
-    if (executes) facts.destination = needed;
-    // What writes goes to the primary, even when the statement before it ran on a replica.
-    if (facts.destination == Destination::primary && slots_[index(active_)].is_replica)
-        facts.same_connection = false;
-    if (classes.truncated) {
-        facts.rerunnable = false;
-        facts.may_write = true;
-        facts.destination = Destination::primary;
-        facts.commits |= wants_multi_statements_;
-    }
+    return begin_or_wait(out);
 }
 
 }  // namespace holdfast::mysql

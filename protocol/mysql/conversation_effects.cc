@@ -4,6 +4,7 @@
 #include <charconv>
 #include <utility>
 
+#include "protocol/mysql/character_sets.h"
 #include "protocol/mysql/conversation.h"
 #include "protocol/mysql/schema.h"
 #include "protocol/mysql/tracking.h"
@@ -70,11 +71,22 @@ std::string literal(std::string_view value) {
     return out + "'";
 }
 
-bool is_unsafe_character_set(std::string_view name) {
-    for (const std::string_view unsafe : {"big5", "sjis", "gbk", "cp932", "gb18030"}) {
-        if (name == unsafe) return true;
+/// Whether the character set that a SET chooses for the client may be an unsafe one. MariaDB does not report
+/// a character_set_client that was set by its name: the statement itself has to tell.
+bool chooses_unsafe_character_set(const sql::Effect& effect) {
+    if (effect.kind == EffectKind::set_opaque || effect.replay.empty()) return true;
+    std::string text = effect.replay;
+    std::transform(text.begin(), text.end(), text.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
+    for (const std::string_view unsafe : unsafe_character_sets) {
+        if (text.find(unsafe) != std::string::npos) return true;
     }
-    return false;
+    if (effect.key == "names") return false;  // by name, or reported
+    // A number, or whatever the server has by default.
+    const size_t equals = std::min(text.find('='), text.size() - 1);
+    const size_t value = std::min(text.find_first_not_of(" '\"`", equals + 1), text.size());
+    return value == text.size() || (text[value] >= '0' && text[value] <= '9') ||
+           text.compare(value, 7, "default") == 0;
 }
 
 /// Whether a server has told SET TRANSACTION statements and nothing else: they are run on another one.
@@ -93,24 +105,44 @@ bool is_set_transaction(std::string_view text) {
     return true;
 }
 
+bool names_variable(const sql::Effect& effect, std::string_view name) {
+    if (effect.kind != EffectKind::set) return false;
+    return effect.key == name || (effect.key == "names" && is_character_set(name));
+}
+
 bool names_variable(const sql::Statement& statement, std::string_view name) {
-    return std::any_of(statement.effects.begin(), statement.effects.end(), [&](const sql::Effect& effect) {
-        if (effect.kind != EffectKind::set) return false;
-        return effect.key == name || (effect.key == "names" && is_character_set(name));
-    });
+    return std::any_of(statement.effects.begin(), statement.effects.end(),
+                       [&](const sql::Effect& effect) { return names_variable(effect, name); });
 }
 
 }  // namespace
+
+/// Whether a variable that is reported now is set back behind the statement.
+bool Conversation::Unit::holds_for_one_statement(std::string_view variable) const {
+    if (!trackers_lie) return false;
+    const bool can_tell = statements && !is_call && next_statement > 0;
+    if (!can_tell) return true;
+    const sql::Statement& done = (*statements)[next_statement - 1];
+    return done.is_set_statement &&
+           std::none_of(done.effects.begin(), done.effects.end(), [&](const sql::Effect& effect) {
+               return effect.kind == EffectKind::set_opaque ? effect.key == variable
+                                                            : names_variable(effect, variable);
+           });
+}
 
 /// The next statement of the oldest unit has succeeded.
 void Conversation::statement_done(Slot slot, Unit& unit) {
     if (!unit.statements || unit.next_statement >= unit.statements->size()) return;
     const sql::Statement& statement = (*unit.statements)[unit.next_statement++];
-    for (const auto& effect : statement.effects) apply_effect(slot, effect);
+    for (const auto& effect : statement.effects) apply_effect(slot, effect, unit);
+    unit.first_row.clear();
 }
 
-void Conversation::apply_effect(Slot slot, const sql::Effect& effect) {
+void Conversation::apply_effect(Slot slot, const sql::Effect& effect, const Unit& unit) {
     SlotState& state = slots_[index(slot)];
+    const bool is_set = effect.kind == EffectKind::set || effect.kind == EffectKind::set_opaque;
+    if (is_set && (effect.key == "character_set_client" || effect.key == "names"))
+        encoding_is_safe_ = !chooses_unsafe_character_set(effect);
     switch (effect.kind) {
         case EffectKind::set:
             if (is_access_mode(effect.key))
@@ -125,11 +157,14 @@ void Conversation::apply_effect(Slot slot, const sql::Effect& effect) {
             opaque_.push_back(effect.key);
             return;
         case EffectKind::temporary: pins_.temporary = true; return;
-        case EffectKind::advisory_lock: ++pins_.advisory_locks; return;
+        case EffectKind::advisory_lock:
         case EffectKind::advisory_unlock:
-            if (pins_.advisory_locks > 0) --pins_.advisory_locks;
+        case EffectKind::advisory_unlock_all:
+            if (!locks_) locks_ = std::make_unique<UserLocks>();
+            locks_->apply(effect, lock_came_true(as_bytes(unit.first_row),
+                                                 unit.command == command::stmt_execute, effect.replay));
+            pins_.advisory_locks = locks_->count();
             return;
-        case EffectKind::advisory_unlock_all: pins_.advisory_locks = 0; return;
         case EffectKind::table_lock: pins_.table_locks = true; return;
         case EffectKind::table_unlock: pins_.table_locks = false; return;
         case EffectKind::handler: ++pins_.handlers; return;
@@ -218,6 +253,7 @@ void Conversation::take_session_state(Slot slot, Unit& unit, const OkPacket& ok)
             sql::Effect effect{EffectKind::set, "schema", "USE " + sql::quoted(entry->value, '`')};
             if (!entry->value.empty()) log().record_now(effect);
             is_system_schema_ = is_system_schema(entry->value);
+            is_other_schema_ = entry->value != identity_.database;
         } else if (entry->is(SessionState::system_variable)) {
             is_explained = true;
             if (!entry->is_null) take_variable(slot, entry->name, entry->value, unit);
@@ -243,10 +279,13 @@ void Conversation::take_session_state(Slot slot, Unit& unit, const OkPacket& ok)
 
 void Conversation::take_variable(Slot slot, std::string_view name, std::string_view value, const Unit& unit) {
     if (name == "last_gtid") reported_write_ = true;
-    if (unit.trackers_lie) return;
+    if (unit.holds_for_one_statement(name)) {
+        // Of several statements, nobody can tell whose it is.
+        if (unit.is_call && unit.statements && unit.statements->size() > 1) pins_.settings = true;
+        return;
+    }
     if (name == "sql_mode") {
-        ansi_quotes_ = value.find("ANSI") != std::string_view::npos;
-        no_backslash_escapes_ = value.find("NO_BACKSLASH_ESCAPES") != std::string_view::npos;
+        take_sql_mode(value);
     } else if (name == "character_set_client") {
         encoding_is_safe_ = !is_unsafe_character_set(value);
     } else if (name == "tx_read_only" || name == "transaction_read_only") {
@@ -331,10 +370,13 @@ void Conversation::session_was_reset(Slot slot) {
     log_.reset();
     forget_statements();
     pins_ = {};
+    locks_.reset();
     wishes_.reset();
     next_transaction_.clear();
     last_insert_id_ = 0;
-    ansi_quotes_ = no_backslash_escapes_ = false;
+    read_as_at_login();
+    // The character set is the server's own now: the tracking statement's answer tells which.
+    encoding_is_safe_ = false;
     wants_read_only_ = false;
     for (auto& state : slots_) {
         state.synced = 0;
@@ -344,7 +386,7 @@ void Conversation::session_was_reset(Slot slot) {
     SlotState& here = slots_[index(slot)];
     ++here.generation;
     here.is_read_only = false;
-    here.needs_tracking = true;
+    here.needs_tracking = here.was_reset = true;
     here.has_next_transaction = false;
     if (!schema.empty()) log().record_now({EffectKind::set, "schema", schema});
 }

@@ -27,7 +27,7 @@ void Conversation::append_failure(const dialect::FailureText& text, uint8_t sequ
 
 void Conversation::forget_transaction() {
     transaction_ = Transaction::idle;
-    is_doubtful_ = false;
+    is_doubtful_ = is_xa_prepared_ = false;
     last_status_ &= static_cast<uint16_t>(~(status::in_transaction | status::in_transaction_read_only));
 }
 
@@ -87,7 +87,9 @@ void Conversation::lose_transaction(const dialect::FailureText& text) {
 Cut Conversation::answer_lost(ByteBuffer& out) {
     if (scratch_.command == command::stmt_prepare) last_prepared_ = 0;
     const auto text = std::move(lost_);
-    const bool gives_up = scratch_.command == command::query && scratch_.query.statement_count == 1 &&
+    // Of what may have been committed, or is prepared, giving it up is no news.
+    const bool gives_up = text->failure == dialect::Failure::transaction_lost &&
+                          scratch_.command == command::query && scratch_.query.statement_count == 1 &&
                           scratch_.query.statements[0].control == sql::Control::rollback;
     if (gives_up) return answer_ok(out);
     const Deferred what = describe(*text);

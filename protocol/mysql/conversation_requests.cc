@@ -3,6 +3,7 @@
 
 #include "protocol/dialect/rerun.h"
 #include "protocol/mysql/conversation.h"
+#include "protocol/mysql/errors.h"
 
 namespace holdfast::mysql {
 namespace {
@@ -11,6 +12,10 @@ using dialect::Cut;
 using dialect::CutKind;
 using sql::Control;
 using sql::Destination;
+
+/// The first byte of what a replica acknowledges events with.
+/// spec    MariaDB Knowledge Base, "Semisynchronous Replication Plugin: ACK packet"
+constexpr uint8_t semi_sync_acknowledgement = 0xef;
 
 /// How the answer to a command is built.
 ReplyKind reply_kind(uint8_t command) {
@@ -58,6 +63,23 @@ bool is_opaque(const sql::Classification& text) {
                        [](const sql::Statement& each) { return each.is_opaque; });
 }
 
+/// Whether what servers report of variables holds for this statement only.
+/// executed    what it runs, if it is an EXECUTE
+bool sets_statement(const sql::Statement& statement, const sql::Classification* executed) {
+    if (statement.is_set_statement || !executed) return statement.is_set_statement;
+    return executed->statement_count > 0 && executed->statements[0].is_set_statement;
+}
+
+bool asks_for_locks(const std::vector<sql::Statement>& statements) {
+    return std::any_of(statements.begin(), statements.end(), [](const sql::Statement& each) {
+        return std::any_of(each.effects.begin(), each.effects.end(), [](const sql::Effect& effect) {
+            return (effect.kind == sql::EffectKind::advisory_lock ||
+                    effect.kind == sql::EffectKind::advisory_unlock) &&
+                   !effect.replay.empty();
+        });
+    });
+}
+
 }  // namespace
 
 void CutScratch::clear() {
@@ -71,6 +93,7 @@ void CutScratch::clear() {
     opens_cursor = false;
     is_last_prepared = false;
     ends_transaction = false;
+    unlocks = prepares_xa = false;
     query.statement_count = 0;
     query.has_effects = query.has_control = query.truncated = false;
 }
@@ -99,6 +122,11 @@ Cut Conversation::cut(Bytes in, bool, ByteBuffer& out) {
     const Bytes payload = in.subspan(packet_header_bytes, there);
     if (payload.empty()) return answer_here(out, 1047, "08S01", "an empty packet is no command");
     scratch_.command = std::to_integer<uint8_t>(payload[0]);
+    if (scratch_.command == semi_sync_acknowledgement && pins_.replication && !units_.empty()) {
+        // What a replica says while events come to it: nobody answers it.
+        begin_stream(false);
+        return {CutKind::stream, scratch_.size};
+    }
     return cut_command(payload, whole, out);
 }
 
@@ -184,7 +212,12 @@ bool Conversation::leave_replica() {
     return true;
 }
 
-Cut Conversation::begin_or_wait() {
+Cut Conversation::begin_or_wait(ByteBuffer& out) {
+    // What a server that is read-only tells those who may not override that.
+    if (only_reads_ && scratch_.unlocks) {
+        return answer_here(out, error::read_only, "HY000",
+                           "this listener is for reads: what may write is refused (the --read-only option)");
+    }
     if (!leave_replica()) return {CutKind::wait};
     if (!is_autocommit_) {
         // Whatever touches a table begins a transaction.
@@ -247,6 +280,7 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
     unit.may_write = facts.may_write;
     unit.commits = facts.commits;
     unit.ends_transaction = scratch_.ends_transaction;
+    unit.prepares_xa = scratch_.prepares_xa;
     if (unit.ends_transaction) ++transaction_ends_;
     unit.needs_primary = facts.destination == Destination::primary;
     unit.statement_id = scratch_.statement_id;
@@ -273,14 +307,13 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
             const sql::Statement& each = classes->statements[i];
             const auto* text = each.executes_prepared ? executed_text(each) : nullptr;
             unit.is_call |= each.is_opaque || (each.executes_prepared && !text) || (text && is_opaque(*text));
+            unit.trackers_lie |= sets_statement(each, text);
             unit.changes_reading |= changes_reading(each);
         }
         note_statements(*classes, unit);
+        unit.asks_for_locks = unit.statements && asks_for_locks(*unit.statements);
         // Some of what these do may be done when the server refuses the rest.
         if (unit.is_call || command == command::stmt_bulk_execute) unit.resendable = false;
-        unit.trackers_lie = first.reason != sql::Reason::session_state && facts.text.size() >= 13 &&
-                            (facts.text[0] | 0x20) == 's' && (facts.text[1] | 0x20) == 'e' &&
-                            (facts.text[2] | 0x20) == 't';
     }
     // Settings changed somewhere in a text that was not read can't be replayed.
     if (facts.too_long && classes && dialect::may_hide_settings(*classes))
@@ -304,9 +337,10 @@ void Conversation::note_statements(const sql::Classification& classes, Unit& uni
         const auto* text = each.executes_prepared ? executed_text(each) : nullptr;
         return text && text->has_effects;
     };
-    if (!std::any_of(begin, end, executes)) return unit.keep_statements(classes);
+    if (!unit.trackers_lie && !std::any_of(begin, end, executes)) return unit.keep_statements(classes);
     unit.statements = std::make_unique<std::vector<sql::Statement>>(begin, end);
     for (sql::Statement& each : *unit.statements) {
+        each.is_set_statement = sets_statement(each, each.executes_prepared ? executed_text(each) : nullptr);
         if (!executes(each)) continue;
         const sql::Classification& text = *executed_text(each);
         for (uint32_t i = 0; i < text.statement_count; ++i) {
@@ -335,8 +369,10 @@ bool Conversation::rerun_unit(Slot slot, Bytes requests, ByteBuffer& prefix) {
             append(prefix, request);
         }
         if (i == 0) {
-            scratch_.facts.text = unit.statement ? std::string_view(unit.statement->text())
-                                                 : as_text(request.subspan(packet_header_bytes + 1));
+            scratch_.facts.text =
+                unit.statement
+                    ? std::string_view(unit.statement->text())
+                    : query_text(request.subspan(packet_header_bytes)).value_or(std::string_view());
         }
         requests = requests.subspan(request.size());
     }

@@ -6,6 +6,12 @@
 #include "protocol/mysql/conversation_packet.h"
 
 namespace holdfast::mysql {
+namespace {
+
+/// What the calls of lock functions came to is at the beginning of a row.
+constexpr size_t first_row_bytes_max = 4'096;
+
+}  // namespace
 
 using dialect::Scan;
 using dialect::ScanEvent;
@@ -53,7 +59,7 @@ Scan Conversation::scan(Slot slot, Bytes in) {
         const uint8_t first = there > 0 ? std::to_integer<uint8_t>(in[at + packet_header_bytes]) : uint8_t{0};
 
         if (is_unit && reply->in_rows() && made.empty() && units_.front().shift == 0 &&
-            !units_.front().owes_eof) {
+            !units_.front().owes_eof && !units_.front().asks_for_locks) {
             // Rows: hop from head to head.
             size_t end = at;
             uint8_t sequence = 0;
@@ -113,6 +119,7 @@ Scan Conversation::scan(Slot slot, Bytes in) {
 Conversation::Verdict Conversation::take_unit(Slot slot, PacketRole role, const Packet& packet, Scan& scan,
                                               ByteBuffer& made, size_t at) {
     Unit& unit = units_.front();
+    if (!take_head(slot, role, packet, unit)) return other_columns(unit, scan);
     switch (role) {
         case PacketRole::error: return take_error(slot, packet, scan, made, at);
         case PacketRole::progress:
@@ -128,12 +135,20 @@ Conversation::Verdict Conversation::take_unit(Slot slot, PacketRole role, const 
             if (!unit.deliver_head()) return Verdict::drop;
             // The columns of a COM_FIELD_LIST, and of a second result, can't be taken back.
             if (unit.command == command::field_list || unit.next_statement > 0) unit.rows_delivered = true;
-            // Nor can a number of columns that no definitions follow: another connection would send them.
-            if (role == PacketRole::column_count && unit.reply.in_rows()) unit.rows_delivered = true;
+            // Nor can a head that tells whether definitions follow: another connection may say otherwise.
+            if (role == PacketRole::column_count &&
+                (unit.reply.in_rows() ||
+                 (unit.command == command::stmt_execute && client_has(capability::cache_metadata)))) {
+                unit.in_final_head = !unit.rows_delivered;
+                unit.rows_delivered = true;
+            }
             break;
         case PacketRole::row:
+            unit.in_final_head = false;
             if (unit.owes_eof) append_eof_for_client(unit, packet.sequence(), made);
             unit.rows_delivered = true;
+            if (unit.asks_for_locks && unit.first_row.empty())
+                unit.first_row = as_text(packet.payload()).substr(0, first_row_bytes_max);
             break;
         case PacketRole::prepared: {
             note_prepared(slot, unit);
@@ -175,6 +190,7 @@ Conversation::Verdict Conversation::take_unit(Slot slot, PacketRole role, const 
             const bool is_done = unit.reply.done();
             take_ok(slot, unit, ok);
             append_ok_for_client(packet, ok, role, unit, made, scan, at);
+            unit.in_final_head = false;
             if (is_done) {
                 finish_unit(slot);
                 scan.event = ScanEvent::unit_done;
@@ -184,6 +200,11 @@ Conversation::Verdict Conversation::take_unit(Slot slot, PacketRole role, const 
             return Verdict::forward;
         }
         case PacketRole::local_infile:
+            // A server that asks for files of a client that offered none is after something else.
+            if (!client_has(capability::local_files) || unit.rerunnable) {
+                lying(scan, "a wish for a file that was not offered");
+                return Verdict::stop;
+            }
             unit.rows_delivered = true;
             unit.rerunnable = unit.resendable = false;
             file_under_way_ = true;
@@ -215,8 +236,10 @@ void Conversation::take_ok(Slot slot, Unit& unit, const OkPacket& ok) {
                                                        status::ps_out_params));
     transaction_ = (ok.status & status::in_transaction) != 0 ? Transaction::active : Transaction::idle;
     is_doubtful_ = false;  // the server tells
+    if (transaction_ == Transaction::idle) is_xa_prepared_ = false;
     is_autocommit_ = (ok.status & status::autocommit) != 0;
-    no_backslash_escapes_ = (ok.status & status::no_backslash_escapes) != 0;
+    // A routine's own sql_mode stays in the flag when it has ended: what is reported counts, once it is.
+    if (!sql_mode_is_reported_) no_backslash_escapes_ = (ok.status & status::no_backslash_escapes) != 0;
     SlotState& state = slots_[index(slot)];
     if (transaction_ == Transaction::active) {
         next_transaction_.clear();
@@ -249,6 +272,7 @@ void Conversation::finish_unit(Slot slot) {
     Unit& unit = units_.front();
     SlotState& state = slots_[index(slot)];
     if (!unit.had_error) {
+        if (unit.prepares_xa) is_xa_prepared_ = true;
         last_error_code_.clear();
         while (unit.statements && unit.next_statement < unit.statements->size()) statement_done(slot, unit);
         if (!opaque_.empty()) pins_.settings = true;

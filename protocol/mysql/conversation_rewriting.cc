@@ -69,7 +69,8 @@ ByteBuffer Conversation::wanted_session_state(const OkPacket& ok) const {
 
 void Conversation::append_ok_for_client(const Packet& packet, const OkPacket& ok, PacketRole role, Unit& unit,
                                         ByteBuffer& made, dialect::Scan& scan, size_t at) {
-    const bool ends_rows = role == PacketRole::end_of_rows;
+    // COM_SET_OPTION and COM_DEBUG end like rows do.
+    const bool ends_rows = role == PacketRole::end_of_rows || packet.payload()[0] == std::byte{reply::eof};
     const bool tells_state = (ok.status & status::session_state_changed) != 0;
     if (ends_rows && !client_has(capability::deprecate_eof)) {
         if (unit.owes_eof && (ok.status & status::cursor_exists) == 0)

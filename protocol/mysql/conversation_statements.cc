@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "protocol/base/limits.h"
+#include "protocol/mysql/attributes.h"
 #include "protocol/mysql/conversation.h"
 
 namespace holdfast::mysql {
@@ -15,6 +16,9 @@ using sql::Destination;
 /// A flag of COM_STMT_BULK_EXECUTE.
 constexpr std::byte bulk_tells_types{0x80};
 
+/// A parameter's type, and a name as long as MySQL's get, with its length.
+constexpr size_t named_type_bytes_max = 2 + 1 + 64;
+
 }  // namespace
 
 Cut Conversation::cut_prepare(Bytes payload, bool whole, ByteBuffer& out) {
@@ -24,19 +28,19 @@ Cut Conversation::cut_prepare(Bytes payload, bool whole, ByteBuffer& out) {
     const bool too_long = !whole || payload.size() > limits::statement_classified_bytes_max;
     const std::string_view text =
         as_text(payload.subspan(1)).substr(0, limits::statement_classified_bytes_max);
-    if (prepared_bytes_ + text.size() > limits::session_state_bytes_max) {
+    if (prepared_bytes_ + text.size() + limits::prepared_overhead_bytes > limits::prepared_bytes_max) {
         if (!units_.empty()) return {CutKind::wait};
         last_prepared_ = 0;
         return answer_here(out, 1461, "42000",
-                           "Can't create more than max_prepared_stmt_count statements (the texts of this "
-                           "session's are " +
-                               std::to_string(prepared_bytes_) + " bytes)");
+                           "Can't create more than max_prepared_stmt_count statements: this client's take " +
+                               std::to_string(prepared_bytes_) + " bytes, and the proxy keeps " +
+                               std::to_string(limits::prepared_bytes_max) + "; close some");
     }
     scratch_.statement = statements_.intern(text, context(too_long));
     take_classes(scratch_.statement->classes);
     facts.text = scratch_.statement->text();
     // Preparing runs nothing.
-    scratch_.ends_transaction = false;
+    scratch_.ends_transaction = scratch_.unlocks = scratch_.prepares_xa = false;
     facts.rerunnable = !too_long;
     facts.may_write = false;
     facts.commits = false;
@@ -45,7 +49,7 @@ Cut Conversation::cut_prepare(Bytes payload, bool whole, ByteBuffer& out) {
         facts.too_long = true;
         facts.destination = Destination::primary;
     }
-    return begin_or_wait();
+    return begin_or_wait(out);
 }
 
 /// COM_STMT_CLOSE: nobody answers it. Connections that have the statement are told with their next command.
@@ -64,7 +68,7 @@ Cut Conversation::cut_close(Bytes payload, bool whole) {
     }
     forget_long_data(*prepared);
     if (prepared->has_cursor && pins_.held_cursors > 0) --pins_.held_cursors;
-    prepared_bytes_ -= prepared->statement->text().size();
+    prepared_bytes_ -= prepared->statement->text().size() + limits::prepared_overhead_bytes;
     prepared_->erase(id);
     return drop_request();
 }
@@ -84,9 +88,11 @@ bool Conversation::is_present(const Prepared& prepared, Slot slot) const {
 void Conversation::note_prepared(Slot slot, const Unit& unit) {
     if (!prepared_) prepared_ = std::make_unique<std::unordered_map<uint32_t, Prepared>>();
     Prepared& prepared = (*prepared_)[unit.statement_id];
-    if (!prepared.statement) prepared_bytes_ += unit.statement->text().size();
+    if (!prepared.statement)
+        prepared_bytes_ += unit.statement->text().size() + limits::prepared_overhead_bytes;
     prepared.statement = unit.statement;
     prepared.parameters = unit.reply.parameters();
+    prepared.server_columns[index(slot)] = prepared.client_columns = {};
     prepared.server_id[index(slot)] = unit.reply.statement_id();
     prepared.generation[index(slot)] = slots_[index(slot)].generation;
     last_prepared_ = unit.statement_id;
@@ -94,8 +100,9 @@ void Conversation::note_prepared(Slot slot, const Unit& unit) {
         Unit& execution = units_.at(1);
         const auto request = std::move(execution.names_last);
         execution.statement_id = unit.statement_id;
-        if (prepared.parameters > 0)
-            note_types(as_bytes(*request), types_extent(execution.command, prepared), prepared, slot);
+        const Bytes payload = as_bytes(*request).subspan(packet_header_bytes);
+        const TypesExtent extent = types_extent(payload, prepared);
+        if (extent.is_told) note_types(payload, extent, prepared, slot);
     }
 }
 
@@ -143,27 +150,56 @@ void Conversation::append_request(Bytes request, const Unit& unit, Slot slot, By
 }
 
 /// Where an execution says whether it tells its parameters' types, and where they are.
-Conversation::TypesExtent Conversation::types_extent(uint8_t command, const Prepared& prepared) {
+/// payload    the execution, or its beginning
+Conversation::TypesExtent Conversation::types_extent(Bytes payload, const Prepared& prepared) const {
     TypesExtent extent;
-    extent.size = size_t{prepared.parameters} * 2;
-    if (command == command::stmt_bulk_execute) {
-        extent.flag_at = packet_header_bytes + statement_head_bytes;
+    size_t count = prepared.parameters;
+    if (count == 0) {
+        extent.is_there = true;
+        return extent;
+    }
+    bool have_names = false;
+    extent.size = count * 2;
+    extent.flag = std::byte{1};
+    if (std::to_integer<uint8_t>(payload[0]) == command::stmt_bulk_execute) {
+        extent.flag_at = statement_head_bytes;
         extent.begin = extent.flag_at + 2;
         extent.flag = bulk_tells_types;
     } else {
-        extent.flag_at = packet_header_bytes + execute_head_bytes + (size_t{prepared.parameters} + 7) / 8;
+        size_t bitmap_at = execute_head_bytes;
+        if (client_has(capability::query_attributes) && payload.size() > bitmap_at) {
+            have_names = true;
+            if ((payload[statement_head_bytes] & std::byte{parameters_are_counted}) != std::byte{0}) {
+                PacketReader reader(payload.subspan(bitmap_at));
+                count = reader.lenenc();
+                if (reader.failed() || count < prepared.parameters || count > UINT16_MAX) return extent;
+                bitmap_at = payload.size() - reader.rest().size();
+            }
+        }
+        extent.has_more = count > prepared.parameters;
+        extent.flag_at = bitmap_at + (count + 7) / 8;
         extent.begin = extent.flag_at + 1;
-        extent.flag = std::byte{1};
+    }
+    if (payload.size() < extent.begin) return extent;
+    extent.is_told = (payload[extent.flag_at] & extent.flag) != std::byte{0};
+    if (!extent.is_told) {
+        extent.is_there = true;
+    } else if (have_names) {
+        const auto size = named_types_bytes(payload.subspan(extent.begin), prepared.parameters);
+        extent.is_there = size.has_value();
+        extent.size = size.value_or(0);
+    } else {
+        extent.is_there = payload.size() >= extent.begin + extent.size;
     }
     return extent;
 }
 
-/// Notes the types that an execution on `slot` tells. False: it tells none.
-bool Conversation::note_types(Bytes request, const TypesExtent& extent, Prepared& prepared, Slot slot) {
-    if (request.size() <= extent.flag_at || (request[extent.flag_at] & extent.flag) == std::byte{0})
-        return false;
-    if (request.size() < extent.begin + extent.size) return true;  // the server's to refuse
-    const std::string_view told = as_text(request.subspan(extent.begin, extent.size));
+/// Notes the types that an execution on `slot` tells.
+void Conversation::note_types(Bytes payload, const TypesExtent& extent, Prepared& prepared, Slot slot) {
+    std::string_view told;
+    // What is not there is the server's to refuse, and names that are longer than any are not kept.
+    if (extent.is_there && extent.size <= prepared.parameters * named_type_bytes_max)
+        told = as_text(payload.subspan(extent.begin, extent.size));
     if (told != prepared.types) {
         // An execution in flight may count on those before: run again, it would be told these.
         const uint32_t id = units_.back().statement_id;
@@ -175,8 +211,7 @@ bool Conversation::note_types(Bytes request, const TypesExtent& extent, Prepared
         prepared.types = told;
     }
     prepared.has_types = {};
-    prepared.has_types[index(slot)] = true;
-    return true;
+    prepared.has_types[index(slot)] = extent.is_there;
 }
 
 /// Executions tell the parameters' types only when they have changed: another connection has to be told all
@@ -187,20 +222,22 @@ void Conversation::append_execute(Bytes request, Prepared& prepared, Slot slot, 
     append(out, request);
     store_le32(out.data() + at + packet_header_bytes + 1, prepared.server_id[index(slot)]);
     if (prepared.parameters == 0) return;
-    const TypesExtent extent = types_extent(std::to_integer<uint8_t>(request[packet_header_bytes]), prepared);
+    const Bytes payload = request.subspan(packet_header_bytes);
+    const TypesExtent extent = types_extent(payload, prepared);
+    if (extent.is_told) return note_types(payload, extent, prepared, slot);
     bool& has_types = prepared.has_types[index(slot)];
-    if (request.size() < extent.begin || note_types(request, extent, prepared, slot) || has_types) return;
+    if (!extent.is_there || has_types) return;
     // The rest of a long one is yet to come: its header tells its length.
-    const size_t payload = load_le24(request.data()) + extent.size;
-    if (prepared.types.size() != extent.size || payload >= packet_payload_bytes_max) {
+    const size_t longer = load_le24(request.data()) + prepared.types.size();
+    if (prepared.types.empty() || extent.has_more || longer >= packet_payload_bytes_max) {
         store_le32(out.data() + at + packet_header_bytes + 1, 0);  // refused, rather than run with NULLs
         return;
     }
-    out.resize(at + extent.begin);
-    out[at + extent.flag_at] |= extent.flag;
+    out.resize(at + packet_header_bytes + extent.begin);
+    out[at + packet_header_bytes + extent.flag_at] |= extent.flag;
     append(out, prepared.types);
-    append(out, request.subspan(extent.begin));
-    store_packet_header(out.data() + at, static_cast<uint32_t>(payload), 0);
+    append(out, payload.subspan(extent.begin));
+    store_packet_header(out.data() + at, static_cast<uint32_t>(longer), 0);
     has_types = true;
 }
 

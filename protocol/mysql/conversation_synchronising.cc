@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "protocol/mysql/attributes.h"
+#include "protocol/mysql/character_sets.h"
 #include "protocol/mysql/conversation.h"
 #include "protocol/mysql/tracking.h"
 
@@ -83,7 +85,13 @@ bool Conversation::synchronise_for_rerun(Slot slot, ByteBuffer& out) {
 
 /// Appends a command of the proxy's own, and notes that its answer is to come.
 void Conversation::ask(SlotState& state, Sync sync, uint8_t command, std::string_view text, ByteBuffer& out) {
-    PacketWriter(out, 0).u8(command).bare_text(text).finish();
+    const bool has_attributes =
+        command == command::query && (state.capabilities & capability::query_attributes) != 0;
+    PacketWriter writer(out, 0);
+    writer.u8(command)
+        .bare_text(has_attributes ? no_attributes : std::string_view())
+        .bare_text(text)
+        .finish();
     sync.reply =
         Reply(command == command::stmt_prepare ? ReplyKind::prepare : ReplyKind::result, state.capabilities);
     state.syncs.push(std::move(sync));
@@ -102,12 +110,12 @@ void Conversation::ask_for_state(Slot slot, ByteBuffer& out) {
         state.synced = 0;
         state.insert_id = 0;
         state.is_read_only = false;
-        state.needs_tracking = true;
+        state.needs_tracking = state.was_reset = true;
         state.closes.clear();
     }
-    if (state.needs_tracking) {
-        state.needs_tracking = false;
-        ask(state, own, command::query, tracking_statement(around_.is_mariadb), out);
+    if (state.needs_tracking) ask_for_tracking(state, out);
+    if (std::exchange(state.has_own_sql_mode, false)) {
+        ask(state, own, command::query, "SET SESSION sql_mode='" + around_.sql_mode.value_or("") + "'", out);
     }
     if (state.multi_statements != wants_multi_statements_) {
         state.multi_statements = wants_multi_statements_;
@@ -160,6 +168,38 @@ void Conversation::ask_for_state(Slot slot, ByteBuffer& out) {
     }
 }
 
+/// Has the server report changes again; behind a reset it says at once how it reads texts now.
+void Conversation::ask_for_tracking(SlotState& state, ByteBuffer& out) {
+    state.needs_tracking = false;
+    std::string text(tracking_statement(around_.is_mariadb));
+    if (std::exchange(state.was_reset, false)) {
+        state.has_own_sql_mode = false;
+        text += report_of_reading;
+        if (around_.sql_mode) text += ", sql_mode='" + *around_.sql_mode + "'";
+    }
+    Sync sync;
+    sync.kind = Sync::Kind::tracking;
+    ask(state, std::move(sync), command::query, text, out);
+}
+
+bool Conversation::has_recorded(std::string_view key) const {
+    return log_ && std::any_of(log_->entries().begin(), log_->entries().end(),
+                               [&](const auto& entry) { return entry.key == key; });
+}
+
+/// What holds until the session's own settings are replayed.
+void Conversation::take_tracking(const OkPacket& ok) {
+    SessionStateReader reader(ok.session_state);
+    while (const auto entry = reader.next()) {
+        if (!entry->is(SessionState::system_variable) || entry->is_null) continue;
+        if (entry->name == "sql_mode" && !has_recorded("set:sql_mode")) take_sql_mode(entry->value);
+        if (entry->name == "character_set_client" && !has_recorded("set:names") &&
+            !has_recorded("set:character_set_client")) {
+            encoding_is_safe_ = !is_unsafe_character_set(entry->value);
+        }
+    }
+}
+
 /// The answer to a command of the proxy's own.
 void Conversation::take_sync(Slot slot, PacketRole role, Bytes payload, bool is_whole, Scan& scan) {
     SlotState& state = slots_[index(slot)];
@@ -186,8 +226,13 @@ void Conversation::take_sync(Slot slot, PacketRole role, Bytes payload, bool is_
     } else if (role == PacketRole::prepared) {
         state.closes.push_back(sync.reply.statement_id());  // the client has closed it meanwhile
     }
+    const bool is_column = role == PacketRole::last_prepared_column ||
+                           (role == PacketRole::definition && sync.reply.defines_columns());
+    if (is_column) sync.columns.add(payload);
     if (sync.kind == Sync::Kind::variables) take_variables(role, payload, is_whole);
+    if (sync.kind == Sync::Kind::tracking && role == PacketRole::ok) take_tracking(sync.reply.ok());
     if (!sync.reply.done()) return;
+    if (prepared) prepared->server_columns[index(slot)] = sync.columns;
     // What was read from this connection is on it already.
     if (sync.kind == Sync::Kind::variables && log_) state.sync_target = log_->version();
     state.syncs.pop();

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "protocol/base/limits.h"
+#include "protocol/mysql/attributes.h"
 #include "protocol/mysql/client_login.h"
 #include "protocol/mysql/compression.h"
 #include "protocol/mysql/errors.h"
@@ -89,7 +90,16 @@ std::unique_ptr<dialect::Conversation> MysqlDialect::conversation(
     around.is_mariadb = is_mariadb(traits.server_version);
     around.server_version = version_number(traits.server_version);
     around.process_id = options.process_id;
+    for (const auto& [name, value] : options.welcome) {
+        if (name == "sql_mode") around.sql_mode = value;
+        if (name == "character_set_client") around.character_set_client = value;
+    }
     return std::make_unique<Conversation>(options.identity, *cache, scratch_, around);
+}
+
+void MysqlDialect::guess_parameters(dialect::Parameters& parameters, const dialect::Identity&,
+                                    const dialect::Identity&) const {
+    std::erase_if(parameters, [](const auto& each) { return each.first == "character_set_client"; });
 }
 
 std::unique_ptr<dialect::Framing> MysqlDialect::framing(const dialect::ClientTraits& traits) {
@@ -106,11 +116,13 @@ std::shared_ptr<const dialect::Credential> MysqlDialect::credential(const dialec
     return std::make_shared<Credential>(Credential::of_password(role.password));
 }
 
-/// `key` is the thread id of the connection whose statement is to end.
+/// `key` is that of the connection whose statement is to end; the one that this goes to has agreed to the
+/// same.
 void MysqlDialect::append_cancel(Bytes key, ByteBuffer& out) const {
     if (key.size() < 4) return;
     PacketWriter(out, 0)
         .u8(command::query)
+        .bare_text(key.size() > 4 ? no_attributes : std::string_view())
         .bare_text("KILL QUERY " + std::to_string(load_le32(key.data())))
         .finish();
 }

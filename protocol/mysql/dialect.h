@@ -7,6 +7,7 @@
 #include "protocol/dialect/dialect.h"
 #include "protocol/mysql/auth.h"
 #include "protocol/mysql/conversation.h"
+#include "protocol/mysql/errors.h"
 #include "protocol/mysql/statements.h"
 
 namespace holdfast::mysql {
@@ -38,10 +39,13 @@ public:
     std::unique_ptr<dialect::ResetTracker> reset_tracker() override;
     std::shared_ptr<const dialect::Credential> credential(const dialect::StoredRole& role) override;
     void present_parameters(dialect::Parameters&, bool) const override {}
+    void guess_parameters(dialect::Parameters& parameters, const dialect::Identity& other,
+                          const dialect::Identity& own) const override;
     bool cancel_needs_login() const override { return true; }
     void append_cancel(Bytes key, ByteBuffer& out) const override;
     bool parse_cancel_key(Bytes, uint32_t&, Bytes&) const override { return false; }
     void append_fatal(std::string_view code, std::string_view message, ByteBuffer& out) const override;
+    std::string_view user_limit_code() const override { return mysql::user_limit_code; }
     void append_goodbye(ByteBuffer& out) const override;
 
 private:

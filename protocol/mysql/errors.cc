@@ -14,18 +14,23 @@ constexpr Row rows[] = {
     {"08007", {error::outcome_unknown, "HY000"}},
     {"08004", {error::too_many_connections, "08004"}},
     {"0A000", {error::not_supported, "42000"}},
+    {"25P03", {error::client_interaction_timeout, "HY000"}},
+    {"25P04", {error::client_interaction_timeout, "HY000"}},
     {"25006", {error::read_only, "HY000"}},
     {"28000", {error::access_denied, "28000"}},
     {"28P01", {error::access_denied, "28000"}},
     {"3D000", {error::unknown_database, "42000"}},
     {"40001", {error::deadlock, "40001"}},
+    {user_limit_code, {error::too_many_user_connections, "42000"}},
     {"53300", {error::too_many_connections, "08004"}},
+    {"53400", {error::host_is_blocked, "HY000"}},
     {"54000", {error::packet_too_large, "08S01"}},
     {"55000", {error::state_lost, "HY000"}},
     {"57014", {error::interrupted, "70100"}},
     {"57P01", {error::server_shutdown, "08S01"}},
     {"57P02", {error::server_shutdown, "08S01"}},
     {"57P03", {error::server_shutdown, "08S01"}},
+    {"57P05", {error::client_interaction_timeout, "HY000"}},
 };
 
 }  // namespace

@@ -27,10 +27,12 @@ inline constexpr uint16_t not_supported = 1235;
 inline constexpr uint16_t auth_protocol_too_old = 1251;
 inline constexpr uint16_t read_only = 1290;
 inline constexpr uint16_t interrupted = 1317;
+inline constexpr uint16_t must_change_password = 1820;
 inline constexpr uint16_t malformed_packet = 1835;
 inline constexpr uint16_t must_change_password_login = 1862;
 inline constexpr uint16_t account_locked_mysql = 3118;
 inline constexpr uint16_t secure_transport_required = 3159;
+inline constexpr uint16_t client_interaction_timeout = 4031;  // MySQL's; MariaDB means another error by it
 inline constexpr uint16_t account_locked_mariadb = 4151;
 
 /// The proxy's own. No server uses this range, and no common driver takes one of them, with SQLSTATE HY000,
@@ -42,6 +44,9 @@ inline constexpr uint16_t no_primary = 9703;         // none was there for as lo
 inline constexpr uint16_t no_server = 9704;          // none that reads may go to
 inline constexpr uint16_t result_broken_off = 9705;  // rows were delivered, the rest can't be
 }  // namespace error
+
+/// In place of an SQLSTATE: PostgreSQL has one for every limit on connections.
+inline constexpr std::string_view user_limit_code = "53300 user";
 
 struct ErrorNumber {
     uint16_t number;

@@ -115,7 +115,7 @@ PacketRole Reply::first_of_result(Bytes payload) {
         default: break;
     }
     PacketReader reader(payload);
-    columns_left_ = reader.lenenc();
+    columns_ = columns_left_ = reader.lenenc();
     bool has_definitions = true;
     if (has_metadata_byte_ && !reader.at_end()) has_definitions = reader.u8() != 0;
     if (reader.failed() || !reader.at_end() || columns_left_ == 0 || columns_left_ > columns_max)
@@ -128,7 +128,7 @@ PacketRole Reply::first_of_prepare(Bytes payload) {
     PacketReader reader(payload);
     if (reader.u8() != reply::ok) return PacketRole::lying;
     statement_id_ = reader.u32();
-    columns_left_ = reader.u16();
+    columns_ = columns_left_ = reader.u16();
     parameters_ = parameters_left_ = reader.u16();
     reader.u8();
     reader.u16();  // warnings

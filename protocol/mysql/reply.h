@@ -63,6 +63,9 @@ public:
     const OkPacket& ok() const { return ok_; }
     uint32_t statement_id() const { return statement_id_; }
     uint16_t parameters() const { return parameters_; }
+    uint64_t columns() const { return columns_; }
+    /// A definition that just came is a column's, not a parameter's.
+    bool defines_columns() const { return stage_ == Stage::definitions; }
 
 private:
     enum class Stage : uint8_t { first, columns, rows, parameters, definitions, infile, events, done };
@@ -72,6 +75,7 @@ private:
     PacketRole take_ok(Bytes payload, PacketRole role);
 
     OkPacket ok_;
+    uint64_t columns_ = 0;
     uint64_t columns_left_ = 0;
     uint32_t statement_id_ = 0;
     uint16_t parameters_ = 0;

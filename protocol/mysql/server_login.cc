@@ -6,6 +6,7 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/base/numbers.h"
+#include "protocol/mysql/attributes.h"
 #include "protocol/mysql/capabilities.h"
 #include "protocol/mysql/errors.h"
 #include "protocol/mysql/server_login_state.h"
@@ -67,9 +68,15 @@ Step ServerLogin::State::on_greeting(Bytes payload, Bytes behind, ByteBuffer& ou
     if (greeting.salt.size() != salt_bytes) {
         return violated("a salt of " + std::to_string(greeting.salt.size()) + " bytes");
     }
-    thread_id.resize(4);
-    store_le32(thread_id.data(), greeting.connection_id);
-    negotiate();
+    cancel_key.resize(4);
+    store_le32(cancel_key.data(), greeting.connection_id);
+    if (const uint64_t lacks = negotiate(); lacks != 0) {
+        return fail(Kind::identity,
+                    "the server (" + greeting.version +
+                        ") is older than the primary was when the client logged in, and lacks "
+                        "what they agreed on (capabilities " +
+                        std::to_string(lacks) + "): connect again, or upgrade it");
+    }
     const bool offers_tls = (greeting.capabilities & capability::ssl) != 0;
     if (tls == 2 && !offers_tls) {
         return fail(Kind::broken, "the server does not offer TLS, which `server_tls` requires");
@@ -99,7 +106,8 @@ Step ServerLogin::State::on_error(Bytes payload) {
                 err->message.empty() ? "the server refuses without saying why" : std::string(err->message));
 }
 
-void ServerLogin::State::negotiate() {
+/// Returns what the server lacks and the client can't do without.
+uint64_t ServerLogin::State::negotiate() {
     uint64_t wanted = wanted_capabilities;
     for (const auto& [name, value] : identity.parameters) {
         if (name == "capabilities")
@@ -109,6 +117,7 @@ void ServerLogin::State::negotiate() {
     // Set, it would tell a MariaDB server that we know none of its extensions.
     wanted |= capability::client_mysql;
     capabilities = wanted & greeting.capabilities;
+    return wanted & ~capabilities & layout_capabilities;
 }
 
 void ServerLogin::State::append_request_head(PacketWriter& writer) const {
@@ -176,9 +185,11 @@ Step ServerLogin::State::on_authenticated(Bytes payload, ByteBuffer& out) {
     parameters.emplace_back("capabilities", std::to_string(capabilities));
     parameters.emplace_back("status", std::to_string(ok->status));
     parameters.emplace_back("collation", std::to_string(greeting.collation));
+    const bool has_attributes = (capabilities & capability::query_attributes) != 0;
+    if (has_attributes) cancel_key.push_back(std::byte{1});
     PacketWriter writer(out, 0);
-    writer.u8(command::query);
-    writer.bare_text(tracking_statement(is_mariadb(greeting.version))).finish();
+    writer.u8(command::query).bare_text(has_attributes ? no_attributes : std::string_view());
+    writer.bare_text(tracking_statement(is_mariadb(greeting.version))).bare_text(report_of_reading).finish();
     sequence = 1;
     phase = Phase::tracking;
     return Step::need_bytes;
@@ -189,10 +200,29 @@ Step ServerLogin::State::on_tracking(Bytes payload) {
     if (!is_ok && payload[0] != std::byte{reply::error}) {
         return violated("the server answers the tracking statement with something else than OK");
     }
-    if (is_ok && !parse_ok(payload, capabilities)) {
-        return violated("the server's answer to the tracking statement makes no sense");
+    if (!is_ok) {
+        const auto err = parse_err(payload);
+        if (!err) return violated("the server's error makes no sense: " + err.error().message);
+        // Who has to change his password first may do nothing else.
+        if (err->number != error::must_change_password) {
+            return fail(Kind::identity, "the server does not report changes of session variables (" +
+                                            std::string(err->message) +
+                                            "): without that the proxy can't follow a session");
+        }
+        parameters.emplace_back("tracking", "off");
+        return end(Step::done);
     }
-    parameters.emplace_back("tracking", is_ok ? "on" : "off");
+    const auto ok = parse_ok(payload, capabilities);
+    if (!ok) return violated("the server's answer to the tracking statement makes no sense");
+    parameters.emplace_back("tracking", "on");
+    SessionStateReader reader(ok->session_state);
+    while (const auto entry = reader.next()) {
+        if (!entry->is(SessionState::system_variable) || entry->is_null) continue;
+        if (entry->name == "sql_mode" && is_sql_mode(entry->value))
+            parameters.emplace_back("sql_mode", entry->value);
+        if (entry->name == "character_set_client")
+            parameters.emplace_back("character_set_client", entry->value);
+    }
     return end(Step::done);
 }
 
@@ -243,7 +273,7 @@ const dialect::Parameters& ServerLogin::parameters() const {
     return state_->parameters;
 }
 Bytes ServerLogin::cancel_key() const {
-    return state_->thread_id;
+    return state_->cancel_key;
 }
 dialect::ServerRefusal ServerLogin::refusal() const {
     return state_->failure;

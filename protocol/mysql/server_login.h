@@ -14,7 +14,8 @@ namespace holdfast::mysql {
 /// was negotiated, all 64), "status" (flags of the OK packet), "collation" (of the greeting), all numbers as
 /// decimal text; and "tracking" = "on", or "off" where the server did not take the tracking statement.
 /// A refusal's `wire` is the payload of the server's ERR packet, without a packet header.
-/// cancel_key() is the server's thread id, 4 bytes, little-endian.
+/// cancel_key() is the server's thread id, 4 bytes, little-endian, and a fifth one when queries have
+/// attributes.
 class ServerLogin final : public dialect::ServerHandshake {
 public:
     ServerLogin(const dialect::Identity& identity, const dialect::ServerHandshakeOptions& options);

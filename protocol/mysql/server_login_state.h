@@ -35,7 +35,7 @@ struct ServerLogin::State {
     std::string lacking;  // what could not be proven, for when the server refuses
 
     dialect::Parameters parameters;
-    ByteBuffer thread_id;
+    ByteBuffer cancel_key;  // the server's thread id, …
     dialect::ServerRefusal failure;
 
     Step end(Step step) {
@@ -58,7 +58,7 @@ struct ServerLogin::State {
     Progress on_packet(Bytes in, ByteBuffer& out);
     Step on_greeting(Bytes payload, Bytes behind, ByteBuffer& out);
     Step on_error(Bytes payload);
-    void negotiate();
+    uint64_t negotiate();
     void append_request_head(PacketWriter& writer) const;
     Step send_request(ByteBuffer& out);
     Step on_authenticated(Bytes payload, ByteBuffer& out);

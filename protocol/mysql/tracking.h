@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <string_view>
 
 /// The statement that makes a server report changes of the session's state. A login needs it, and every
@@ -16,6 +17,18 @@ inline constexpr std::string_view tracking_statement_mysql =
 
 inline std::string_view tracking_statement(bool is_mariadb) {
     return is_mariadb ? tracking_statement_mariadb : tracking_statement_mysql;
+}
+
+/// Behind the tracking statement: has the server report at once how it reads texts.
+inline constexpr std::string_view report_of_reading =
+    ", sql_mode=@@sql_mode, character_set_client=@@character_set_client";
+
+/// Whether a server has told a sql_mode, which can stand in a statement as it is.
+inline bool is_sql_mode(std::string_view text) {
+    constexpr size_t bytes_max = 2'048;  // every mode that there is, twice
+    return text.size() <= bytes_max && std::all_of(text.begin(), text.end(), [](char c) {
+               return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == ',';
+           });
 }
 
 /// Settings that say whether a session may write: on a connection for reads they are the proxy's.

@@ -124,7 +124,7 @@ void Conversation::forget_unsynchronisable() {
     }
 }
 
-bool Conversation::append_reset(ByteBuffer& out) {
+bool Conversation::append_reset(Slot, ByteBuffer& out) {
     if (transaction_ != Transaction::idle || !units_.empty() || !expected_.empty() || is_replication_ ||
         lost_) {
         return false;

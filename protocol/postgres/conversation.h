@@ -99,7 +99,7 @@ public:
     bool synchronising(Slot) const override {
         return slots_[0].syncs_pending > 0 || slots_[1].syncs_pending > 0;
     }
-    bool append_reset(ByteBuffer& out) override;
+    bool append_reset(Slot slot, ByteBuffer& out) override;
     bool wants_read_only() const override { return wants_read_only_; }
 
 private:
@@ -152,6 +152,7 @@ private:
     sql::Context context(bool truncated) const;
     Look look_at_head(Bytes in);
     Look look_at(Bytes in, size_t offset);
+    StatementRef meaning(std::string_view name);
     bool read_names(CutScratch::Request& request, Bytes body, bool whole);
     void merge_facts(const sql::Classification& classes, const Statement* statement);
     void summarise(bool whole);

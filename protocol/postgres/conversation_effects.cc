@@ -155,6 +155,10 @@ void Conversation::apply_effect(const sql::Effect& effect, std::string_view tag)
         case EffectKind::advisory_unlock_all: pins_.advisory_locks = 0; break;
         case EffectKind::prepare: {
             log().record_now(effect);
+            if (!names_.find(effect.key) && !names_.has_room(effect.key.size() + effect.replay.size())) {
+                pins_.settings = true;  // nobody will know what the name means
+                break;
+            }
             std::string body(sql::prepared_body(effect.replay));
             body.push_back('\0');
             const StatementRef interned = statements_.intern(body, context(false));

@@ -266,6 +266,8 @@ void Conversation::answer_lost_request(char type, Bytes body, ByteBuffer& out) {
             if (reader.failed() || rest.size() > limits::batch_collected_bytes_max) return refuse();
             const StatementRef statement = statements_.intern(rest, context(false));
             if (!ends_transaction(control_of(statement)) || lost_->over) return refuse();
+            if (!name.empty() && !names_.find(name) && !names_.has_room(name.size() + rest.size()))
+                return refuse();
             names_.at(name).meant = statement;
             append_message(out, backend::parse_complete);
             return;

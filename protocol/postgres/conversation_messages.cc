@@ -137,6 +137,13 @@ Conversation::Look Conversation::look_at(Bytes in, size_t offset) {
     return Look::whole;
 }
 
+/// What a statement's name means, classified by what is known of functions now; null: nothing.
+StatementRef Conversation::meaning(std::string_view name) {
+    StatementRef statement = names_.meaning(name);
+    if (statement) statements_.refresh(*statement);
+    return statement;
+}
+
 /// Reads the names in a request of the extended protocol, and what they mean.
 bool Conversation::read_names(CutScratch::Request& request, Bytes body, bool whole) {
     Reader reader(body);
@@ -147,6 +154,12 @@ bool Conversation::read_names(CutScratch::Request& request, Bytes body, bool who
             const size_t text_bytes = rest.find('\0');
             if (reader.failed() || (whole && text_bytes == std::string_view::npos)) {
                 detail_ = "a Parse message without an end of its texts";
+                return false;
+            }
+            if (!request.name.empty() && !names_.find(request.name) &&
+                !names_.has_room(request.name.size() + rest.size())) {
+                detail_ = "more prepared statements than the proxy keeps for one client (" +
+                          std::to_string(limits::prepared_bytes_max) + " bytes); close some";
                 return false;
             }
             const bool too_long = rest.size() > limits::statement_classified_bytes_max || !whole;
@@ -170,7 +183,7 @@ bool Conversation::read_names(CutScratch::Request& request, Bytes body, bool who
                     request.statement = earlier.statement;
                 }
             }
-            if (!request.statement) request.statement = names_.meaning(request.name);
+            if (!request.statement) request.statement = meaning(request.name);
             if (request.statement) merge_facts(request.statement->classes, request.statement.get());
             break;
         case frontend::describe:
@@ -184,7 +197,7 @@ bool Conversation::read_names(CutScratch::Request& request, Bytes body, bool who
             request.names_portal = kind == 'P';
             (request.names_portal ? request.portal : request.name) = name;
             if (request.type == frontend::describe && !request.names_portal) {
-                if ((request.statement = names_.meaning(name))) {
+                if ((request.statement = meaning(name))) {
                     merge_facts(request.statement->classes, request.statement.get());
                 }
             }
@@ -232,7 +245,7 @@ void Conversation::merge_facts(const sql::Classification& classes, const Stateme
         const sql::Statement& each = classes.statements[i];
         bool harmless = is_harmless(each);
         if (each.executes_prepared) {
-            const StatementRef prepared = names_.meaning(each.name);
+            const StatementRef prepared = meaning(each.name);
             const Destination inner = prepared ? prepared->classes.destination : Destination::primary;
             harmless = prepared && prepared->classes.statement_count == 1 &&
                        is_harmless(prepared->classes.statements[0]);

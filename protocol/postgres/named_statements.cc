@@ -2,9 +2,28 @@
 
 #include <utility>
 
+#include "protocol/base/limits.h"
+
 namespace holdfast::postgres {
 
 using dialect::Slot;
+
+bool NamedStatements::has_room(size_t bytes) {
+    bytes += limits::prepared_overhead_bytes;
+    if (bytes_counted_ + bytes_since_ + bytes > limits::prepared_bytes_max) {
+        // Counting takes its time: where little would be left, it would have to be done again at once.
+        bytes_since_ = bytes_counted_ = 0;
+        if (named_) {
+            for (const auto& [name, entry] : *named_) {
+                bytes_counted_ += name.size() + limits::prepared_overhead_bytes;
+                if (entry.meant) bytes_counted_ += entry.meant->body.size();
+            }
+        }
+        if (bytes_counted_ + bytes > limits::prepared_bytes_max / 8 * 7) return false;
+    }
+    bytes_since_ += bytes;
+    return true;
+}
 
 NamedStatements::Entry* NamedStatements::find(std::string_view name) {
     if (name.empty()) return &unnamed_;

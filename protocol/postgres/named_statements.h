@@ -27,6 +27,10 @@ public:
         std::array<uint32_t, dialect::slot_count> generation{};  // of the connection, when `present` was true
     };
 
+    /// Whether one more statement of `bytes`, its name included, may be kept. Exact to an eighth of the
+    /// limit.
+    bool has_room(size_t bytes);
+
     /// Null: the client has not used the name, or does not any more.
     Entry* find(std::string_view name);
     Entry& at(std::string_view name);
@@ -67,6 +71,8 @@ private:
     void forget_unused();
     bool is_unused(const Entry& entry) const;
 
+    size_t bytes_counted_ = 0;  // when they were counted last …
+    size_t bytes_since_ = 0;    // … and those asked for since
     Entry unnamed_;
     StatementRef unnamed_portal_;
     std::unique_ptr<ByName<Entry>> named_;

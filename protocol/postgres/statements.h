@@ -29,6 +29,7 @@ public:
     void classify_query(std::string_view text, const sql::Context& context, sql::Classification& out) {
         queries_.classify(text, context, sources().functions_version, out);
     }
+    void refresh(Statement& statement) { statements_.refresh(statement); }
     const dialect::ClassifierSources& sources() const { return statements_.sources(); }
 
 private:

@@ -24,6 +24,9 @@ void reset(Statement& statement) {
     statement.is_opaque = false;
     statement.may_commit = false;
     statement.asks_connection_id = false;
+    statement.is_set_statement = false;
+    statement.prepares_xa = false;
+    statement.unlocks = Statement::Unlocks::none;
     statement.kill = Statement::Kill::none;
     statement.kill_id = 0;
 }

@@ -63,9 +63,10 @@ enum class EffectKind : uint8_t {
     listen,    // key: channel as the server folds it; `replay` is the statement
     unlisten,  // key: channel
     unlisten_all,
-    temporary,        // a temporary table, view or sequence was made, or pg_temp is used
-    advisory_lock,    // a session-level advisory lock was taken
-    advisory_unlock,  // one was released
+    temporary,      // a temporary table, view or sequence was made, or pg_temp is used
+    advisory_lock,  // a session-level advisory lock was taken. MySQL: key: its name, where the text tells it;
+                    // `replay` the result's column that says whether it was, where there is one for sure
+    advisory_unlock,  // one was released; MySQL: likewise
     advisory_unlock_all,
     cursor,        // key: name; a cursor WITH HOLD
     cursor_close,  // key: name
@@ -129,6 +130,13 @@ struct Statement {
     /// MySQL: it commits the transaction under way, or may (DDL, LOCK TABLES, XA PREPARE, what is not
     /// understood). The statements that only begin or end transactions have a Control that says so.
     bool may_commit = false;
+    /// MariaDB: SET STATEMENT … FOR is in front of it: variables are set while it runs only.
+    bool is_set_statement = false;
+    /// MySQL: XA PREPARE. The transaction outlives its connection, and its server's end.
+    bool prepares_xa = false;
+    /// MySQL: what it does to a connection that only reads. later: it lifts that for what comes behind it;
+    /// now: for the transaction that it begins, or itself.
+    enum class Unlocks : uint8_t { none, later, now } unlocks = Unlocks::none;
     /// KILL: the proxy's own numbers of connections are meant, not a server's.
     enum class Kill : uint8_t { none, connection, query, other } kill = Kill::none;
     uint64_t kill_id = 0;
@@ -173,7 +181,8 @@ struct Context {
     bool is_mariadb = true;
     uint32_t server_version = 101'100;  // major * 10,000 + minor * 100 + patch; 0: unknown
     const FunctionCatalog* functions = nullptr;
-    bool truncated = false;  // the text is only the beginning of the message
+    bool is_other_schema = false;  // unqualified names of functions are those of another schema than theirs
+    bool truncated = false;        // the text is only the beginning of the message
 };
 
 /// Says where a message must go and what it leaves behind. Never calls a write a read; may call a read a

@@ -92,6 +92,8 @@ void Classifier::begin_statement() {
     stays_ = false;
     assigns_read_variables_ = false;
     is_type_position_ = false;
+    column_ = 0;
+    calls_each_once_.reset();
     begins_in_executable_comment_ = current_.in_executable_comment;
 }
 
@@ -107,11 +109,19 @@ bool Classifier::is_rest_ambiguous() {
     return current_.begin < *ambiguous_until_;
 }
 
+/// Whether these bytes of the message hold a word or part of one, in letters of any case.
+bool Classifier::mentions(uint32_t begin, uint32_t end, std::string_view folded) const {
+    const std::string_view part = text_.substr(begin, end - begin);
+    return std::search(part.begin(), part.end(), folded.begin(), folded.end(),
+                       [](char a, char b) { return characters::lower(a) == b; }) != part.end();
+}
+
 /// Takes the rest of the message for one statement that may do anything.
 void Classifier::not_read() {
     unparsed();
     effect_once(EffectKind::set_opaque);
     statement_->end = static_cast<uint32_t>(text_.size());
+    statement_->unlocks = Statement::Unlocks::now;
     end_statement_cut();
 }
 
@@ -127,6 +137,13 @@ void Classifier::skip_to_end() {
 
 void Classifier::end_statement() {
     statement_->end = previous_.end;
+    // What was not read may be a block of statements, or spelled in a way that only servers understand.
+    const bool is_unread = is_body_ || is_broken_ || statement_->reason == Reason::unparsed;
+    if (is_unread && (mentions(statement_->begin, statement_->end, "transaction") ||
+                      mentions(statement_->begin, statement_->end, "read_only") ||
+                      mentions(statement_->begin, statement_->end, "execute"))) {
+        statement_->unlocks = Statement::Unlocks::now;
+    }
     if (own_replay_) {
         statement_->effects[*own_replay_].replay =
             replay_text(statement_->begin, statement_->end, begins_in_executable_comment_);

@@ -40,6 +40,7 @@ private:
     void body();
     void not_read();
     bool is_rest_ambiguous();
+    bool mentions(uint32_t begin, uint32_t end, std::string_view folded) const;
 
     // Queries.
     void query();
@@ -60,6 +61,8 @@ private:
     void call();
     void call_of(FunctionClass function_class, std::string_view name);
     void call_of_stranger(std::string_view schema, std::string_view name);
+    void note_lock(EffectKind kind);
+    bool calls_each_once();
 
     // Transactions.
     void begin_transaction();
@@ -93,6 +96,7 @@ private:
     void set_at_variable();
     void set_variable(std::string_view name, Scope scope, bool is_unscoped_at);
     void set_transaction(Scope scope);
+    void unlock(bool is_next_only);
     Value take_value();
     bool at_item_end() const {
         return at_end() || (depth_ == 0 && (current_.kind == TokenKind::comma || is_in_set_statement()));
@@ -142,6 +146,8 @@ private:
     bool is_type_position_ = false;        // the name being read follows AS
     bool begins_in_executable_comment_ = false;
     uint32_t query_begin_ = 0;
+    uint32_t column_ = 0;                  // of the outermost list, which is being read
+    std::optional<bool> calls_each_once_;  // once somebody has asked
 };
 
 /// Whether `@@name`, without GLOBAL, has the same value on every server that the session's state was brought

@@ -153,12 +153,15 @@ void Classifier::scan_token() {
             if (assigns_read_variables_) effect_once(EffectKind::user_variables);
             advance();
             break;
+        case TokenKind::comma:
+            if (depth_ == 0) ++column_;
+            advance();
+            break;
         case TokenKind::unicode_quoted:
         case TokenKind::string:
         case TokenKind::number:
         case TokenKind::parameter:
         case TokenKind::right_bracket:
-        case TokenKind::comma:
         case TokenKind::dot:
         case TokenKind::typecast:
         case TokenKind::equals:

@@ -89,6 +89,11 @@ void Classifier::execute_immediate() {
     statement_->executes_prepared = found.executes_prepared;
     statement_->name = found.name;
     statement_->same_connection = statement_->same_connection || found.same_connection;
+    statement_->prepares_xa = found.prepares_xa;
+    if (statement_->unlocks != Statement::Unlocks::now) statement_->unlocks = found.unlocks;
+    statement_->kill = found.kill;
+    statement_->kill_id = found.kill_id;
+    statement_->asks_connection_id = found.asks_connection_id;
     for (const Effect& each : found.effects) statement_->effects.push_back(each);
 }
 

@@ -48,13 +48,16 @@ bool is_computed_word(std::string_view word) {
 /// variables are set while it runs only.
 void Classifier::take_set_statement() {
     is_set_statement_ = true;
+    statement_->is_set_statement = true;
     advance();
     advance();
+    const uint32_t begin = current_.begin;
     while (!at_end() && !is_in_set_statement()) {
         const Value value = take_value();
         if (current_.kind == TokenKind::comma) advance();
         if (value.kind == Value::Kind::missing && !is_in_set_statement() && !at_end()) advance();
     }
+    if (mentions(begin, current_.begin, "read_only")) statement_->unlocks = Statement::Unlocks::now;
     skip_word(Keyword::for_);
     stays_ = false;
 }
@@ -231,6 +234,8 @@ void Classifier::set_variable(std::string_view name, Scope scope, bool is_unscop
         return effect(EffectKind::set_opaque, std::move(key));
     }
     if (has(writer_variables, name)) demand(Reason::session_state);
+    const bool is_access = key == "transaction access";
+    if (is_access && value.spelled != "1") unlock(is_unscoped_at);
     const bool is_tracking = name.starts_with("session_track_");
     if (value.kind == Value::Kind::expression) {
         return effect(is_tracking ? EffectKind::tracking : EffectKind::set_opaque, std::move(key));
@@ -241,6 +246,13 @@ void Classifier::set_variable(std::string_view name, Scope scope, bool is_unscop
     }
     effect(is_tracking ? EffectKind::tracking : EffectKind::set, std::move(key),
            "SET SESSION " + std::string(name) + " = " + value.spelled);
+}
+
+/// The session may write from now on, or in its next transaction.
+void Classifier::unlock(bool is_next_only) {
+    using Unlocks = Statement::Unlocks;
+    if (statement_->unlocks != Unlocks::now)
+        statement_->unlocks = is_next_only ? Unlocks::now : Unlocks::later;
 }
 
 /// Reads the value of an assignment, to the comma or the end behind it.
@@ -311,6 +323,7 @@ void Classifier::set_transaction(Scope scope) {
                 advance();
             }
         } else if (skip_word(Keyword::read) && (is_word(Keyword::only) || is_word(Keyword::write))) {
+            if (is_word(Keyword::write) && scope != Scope::global) unlock(scope == Scope::none);
             mode += text_of(current_);
             advance();
         }

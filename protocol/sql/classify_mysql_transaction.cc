@@ -32,6 +32,7 @@ void Classifier::start() {
         }
         if (current_.kind == TokenKind::comma) advance();
     }
+    if (is_read_write) statement_->unlocks = Statement::Unlocks::now;
     if (is_read_only && !is_read_write) {
         control(Control::begin_read_only, Destination::replica, Reason::read_only_transaction);
     } else {
@@ -94,7 +95,8 @@ void Classifier::release() {
 /// XA: the server's answers tell what becomes of the transaction.
 void Classifier::xa() {
     advance();
-    statement_->may_commit = is_text("prepare") || is_word(Keyword::prepare) || is_word(Keyword::commit);
+    statement_->prepares_xa = is_word(Keyword::prepare);
+    statement_->may_commit = statement_->prepares_xa || is_word(Keyword::commit);
     demand(is_word(Keyword::start) || is_word(Keyword::begin) ? Reason::begin : Reason::transaction_control);
 }
 

@@ -49,6 +49,7 @@ PrometheusClusterMetrics::PrometheusClusterMetrics(MetricStore& store, const std
       replays_failed_(series_.counter(rows::state_replays, {{"result", "failed"}})),
       cancels_found_(series_.counter(rows::cancel_requests, {{"result", "found"}})),
       cancels_not_found_(series_.counter(rows::cancel_requests, {{"result", "not_found"}})),
+      query_timeouts_(series_.counter(rows::query_timeouts)),
       stale_reads_avoided_(series_.counter(rows::stale_reads_avoided)),
       failovers_(series_.counter(rows::failovers)),
       failover_duration_(series_.histogram(rows::failover_duration)),
@@ -190,9 +191,7 @@ void PrometheusClusterMetrics::statement(ServerId server, Target target, RouteRe
     if (ServerSeries* series = find(server)) series->count_statement(target, route, classified);
 }
 
-void PrometheusClusterMetrics::statement_done(Target target, ServerId server, Duration waited,
-                                              Duration served) {
-    if (ServerSeries* series = find(server)) ++series->answered;
+void PrometheusClusterMetrics::statement_done(Target target, Duration waited, Duration served) {
     if (index(target) >= times_.size()) return;
     StatementTimes& times = times_[index(target)];
     const double server_seconds = seconds(served);

@@ -57,7 +57,7 @@ public:
     void server_bytes(ServerId server, size_t received, size_t sent) override;
     void statement(ServerId server, engine::Target target, engine::RouteReason route,
                    sql::Reason classified) override;
-    void statement_done(engine::Target target, ServerId server, Duration waited, Duration served) override;
+    void statement_done(engine::Target target, Duration waited, Duration served) override;
     void statement_error(std::string_view sqlstate) override;
     void corrected(ServerId server) override;
     void hold_began() override;
@@ -67,6 +67,7 @@ public:
     void state_replayed(bool succeeded) override;
     void loss(engine::LossOutcome outcome) override;
     void cancel_request(bool found) override;
+    void query_timed_out() override { query_timeouts_->Increment(); }
     void stale_read_avoided() override;
     void failover_completed(Duration outage) override;
     void view_changed(const health::View& view) override;
@@ -117,6 +118,7 @@ private:
     Counters<engine::loss_outcome_count> losses_{};
     prometheus::Counter* cancels_found_;
     prometheus::Counter* cancels_not_found_;
+    prometheus::Counter* query_timeouts_;
     prometheus::Counter* stale_reads_avoided_;
     prometheus::Counter* failovers_;
     prometheus::Histogram* failover_duration_;

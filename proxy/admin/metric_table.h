@@ -193,9 +193,6 @@ inline constexpr MetricRow statements{"holdfast_statements_total", MetricKind::c
                                       "cluster,server,target,route,reason",
                                       "Statements, by the server that they were sent to, what it was chosen "
                                       "as, what decided that, and what the classifier said of them."};
-inline constexpr MetricRow server_statements{
-    "holdfast_server_statements_total", MetricKind::counter, "cluster,server",
-    "Requests that the server answered to the end, by server: how the load is spread."};
 inline constexpr MetricRow statement_duration{
     "holdfast_statement_duration_seconds", MetricKind::histogram, "cluster,target",
     "From a statement's arrival to the end of its answer, waiting included.", statement_buckets};
@@ -229,6 +226,9 @@ inline constexpr MetricRow losses{"holdfast_losses_total", MetricKind::counter, 
 inline constexpr MetricRow cancel_requests{"holdfast_cancel_requests_total", MetricKind::counter,
                                            "cluster,result",
                                            "Cancel requests, by whether their key named a session."};
+inline constexpr MetricRow query_timeouts{
+    "holdfast_query_timeouts_total", MetricKind::counter, "cluster",
+    "Cancel requests sent to servers because of timeouts.query or timeouts.transaction."};
 inline constexpr MetricRow stale_reads_avoided{
     "holdfast_stale_reads_avoided_total", MetricKind::counter, "cluster",
     "Reads sent elsewhere because a replica might have missed the session's last write."};

@@ -5,9 +5,19 @@
 
 namespace holdfast::app {
 
-/// `holdfast check`: reads a configuration as `run` would, and prints all that is wrong or doubtful to `err`,
-/// in the order of the file, or that it is good to `out`. Returns the exit code: 0, also with warnings; 1
-/// with errors.
-int check(const std::string& config_file, std::ostream& out, std::ostream& err);
+struct CheckOptions {
+    std::string config_file;
+    bool connect = false;  // also ask the servers, and try the addresses
+    bool json = false;
+    bool strict = false;  // warnings count as errors
+};
+
+/// `holdfast check`: reads a configuration as `run` would, the certificates that it names included, and says
+/// all that is wrong or doubtful. In text, that goes to `err`, in the order of the file; to `out`, what was
+/// found of the servers, and that the configuration is good. As JSON, all of it is one object on `out`:
+/// {"file", "good", "problems": [{"severity", "where" or "line" and "column", "message", "grant"}],
+/// "clusters": [{"name", "servers": […]}]}.
+/// Returns the exit code: 0; 1 with errors, or with warnings when they count.
+int check(const CheckOptions& options, std::ostream& out, std::ostream& err);
 
 }  // namespace holdfast::app

@@ -34,11 +34,20 @@ int cli(int argc, const char* const* argv, std::istream& in, std::ostream& out, 
     CLI::App* run_command = app.add_subcommand("run", "Serve, until SIGTERM");
     add_config(*run_command, config_file);
     CLI::App* check_command = app.add_subcommand("check", "Say what is wrong with a configuration");
-    add_config(*check_command, config_file);
+    CheckOptions check_options;
+    add_config(*check_command, check_options.config_file);
+    check_command->add_flag(
+        "--connect", check_options.connect,
+        "also log in to every server, and look at privileges, certificates and addresses");
+    check_command->add_flag("--json", check_options.json, "JSON instead of text");
+    check_command->add_flag("--strict", check_options.strict, "warnings count as errors");
     DiffOptions diff_options;
     CLI::App* diff_command =
         app.add_subcommand("diff", "Say what a configuration changes: 0: nothing, 1: something, 2: error");
-    add_config(*diff_command, diff_options.config_file);
+    diff_command
+        ->add_option("-c,--config,FILE", diff_options.config_file,
+                     "the configuration file (TOML); without --against, what the running proxy is found by")
+        ->type_name("");
     diff_command
         ->add_option("--against", diff_options.against,
                      "the file to compare with; without it, what the running proxy uses")
@@ -69,11 +78,15 @@ int cli(int argc, const char* const* argv, std::istream& in, std::ostream& out, 
         return app.exit(error, out, err) == 0 ? 0 : usage_error;
     }
     if (*run_command) return run(config_file);
-    if (*check_command) return check(config_file, out, err);
+    if (*check_command) return check(check_options, out, err);
     if (*diff_command && diff_options.against.empty()) {
         diff_operation.remote.config_file = diff_options.config_file;
         diff_operation.json = diff_options.json;
         return diff_running(diff_operation, {out, err});
+    }
+    if (*diff_command && diff_options.config_file.empty()) {
+        err << "holdfast: --against compares a FILE: say which\n";
+        return usage_error;
     }
     if (*diff_command) return diff(diff_options, out, err);
     if (*classify_command) return classify_lines(dialect, in, out);

@@ -63,11 +63,16 @@ CLI::App* OperatorCommands::add(CLI::App& app, const char* name, const char* wha
                                 std::function<int(Streams)> run) {
     CLI::App* command = app.add_subcommand(name, what);
     RemoteOptions& remote = operation_.remote;
-    command->add_option("-c,--config", remote.config_file, "the proxy's configuration, which says where it listens")
+    command
+        ->add_option("-c,--config", remote.config_file,
+                     "the proxy's configuration, which says where it listens")
         ->type_name("FILE");
     command->add_option("--socket", remote.socket, "its admin socket")->type_name("PATH");
-    command->add_option("--url", remote.url, "its admin address, such as http://127.0.0.1:9600")->type_name("URL");
-    command->add_option("--token-file", remote.token_file, "the token, if not in the configuration or $HOLDFAST_TOKEN")
+    command->add_option("--url", remote.url, "its admin address, such as http://127.0.0.1:9600")
+        ->type_name("URL");
+    command
+        ->add_option("--token-file", remote.token_file,
+                     "the token, if not in the configuration or $HOLDFAST_TOKEN")
         ->type_name("FILE");
     command->add_flag("--json", operation_.json, "JSON, for scripts");
     commands_.emplace_back(command, std::move(run));

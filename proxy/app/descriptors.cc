@@ -37,6 +37,12 @@ std::optional<std::string> descriptor_advice(uint64_t limit, const config::Setti
            ": raise LimitNOFILE= of the service (or ulimit -Hn), or lower proxy.max_clients";
 }
 
+int descriptor_ceiling(uint64_t limit) {
+    // Of a small limit a part, so that clients are served at all.
+    const uint64_t kept = std::min(kept_for_the_process + admin_connections_max, limit / 4);
+    return static_cast<int>(std::min<uint64_t>(limit - kept, std::numeric_limits<int>::max()));
+}
+
 uint64_t raise_descriptor_limit() {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return std::numeric_limits<uint64_t>::max();

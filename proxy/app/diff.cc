@@ -119,7 +119,8 @@ nlohmann::json changes_json(const std::vector<config::Change>& changes) {
 namespace {
 
 void print_json(const std::vector<config::Change>& changes, std::ostream& out) {
-    out << nlohmann::json{{"changes", changes_json(changes)}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
+    out << nlohmann::json{{"changes", changes_json(changes)}}.dump(-1, ' ', false,
+                                                                   nlohmann::json::error_handler_t::replace)
         << '\n';
 }
 

@@ -70,8 +70,9 @@ private:
 public:
     void print_diagnostics(const json& body) {
         for (const auto& each : list_of(body, "diagnostics")) {
-            to_.err << each.value("file", "") << ':' << each.value("line", 0) << ':' << each.value("column", 0)
-                    << ": " << each.value("severity", "") << ": " << each.value("message", "") << '\n';
+            to_.err << each.value("file", "") << ':' << each.value("line", 0) << ':'
+                    << each.value("column", 0) << ": " << each.value("severity", "") << ": "
+                    << each.value("message", "") << '\n';
         }
     }
 
@@ -222,8 +223,9 @@ int pause_cluster(const Operation& operation, Streams to) {
     return wait_until(
         talk, operation, to, [&](const json& status) { return working(status) == 0; },
         [&](const json& status) {
-            return std::to_string(working(status)) + " sessions are still in a transaction; `holdfast sessions " +
-                   operation.subject + "` shows whose";
+            return std::to_string(working(status)) +
+                   " sessions are still in a transaction; `holdfast sessions " + operation.subject +
+                   "` shows whose";
         });
 }
 
@@ -234,7 +236,8 @@ int resume_cluster(const Operation& operation, Streams to) {
     if (operation.json) {
         to.out << answer->dump(2) << '\n';
     } else {
-        to.out << operation.subject << (answer->value("was_paused", true) ? ": resumed\n" : ": was not paused\n");
+        to.out << operation.subject
+               << (answer->value("was_paused", true) ? ": resumed\n" : ": was not paused\n");
     }
     return exit_done;
 }

@@ -19,9 +19,9 @@ inline constexpr int exit_time_over = 4;  // of --wait
 
 struct Operation {
     RemoteOptions remote;
-    bool json = false;     // the API's answer as it is
-    std::string subject;   // a cluster, CLUSTER/SERVER or a session; may be empty where all are meant
-    std::string reason;    // for the log and for others who look
+    bool json = false;    // the API's answer as it is
+    std::string subject;  // a cluster, CLUSTER/SERVER or a session; may be empty where all are meant
+    std::string reason;   // for the log and for others who look
     bool wait = false;
     std::chrono::milliseconds timeout{0};
     bool has_timeout = false;
@@ -46,8 +46,8 @@ int pause_cluster(const Operation& operation, Streams to);
 int resume_cluster(const Operation& operation, Streams to);
 int kill_session(const Operation& operation, Streams to);
 int reload_config(const Operation& operation, Streams to);
-/// What a reload would change. Returns 0: nothing; 1: something; 2: the file has errors, or the proxy refused;
-/// 3: it can't be reached.
+/// What a reload would change. Returns 0: nothing; 1: something; 2: the file has errors, or the proxy
+/// refused; 3: it can't be reached.
 int diff_running(const Operation& operation, Streams to);
 
 }  // namespace holdfast::app

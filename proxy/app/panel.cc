@@ -5,8 +5,8 @@
 #include <unistd.h>
 #include <utility>
 
-#include "config/flatten.h"
 #include "config/compare.h"
+#include "config/flatten.h"
 #include "proxy/app/diff.h"
 #include "proxy/app/report.h"
 #include "proxy/engine/session.h"
@@ -119,16 +119,15 @@ Outcome Panel::outcome_of(const Reloader::Report& report) {
 }
 
 void Panel::diff(OnOutcome on_done) {
-    parts_.reloader.examine([on_done = std::move(on_done)](const Reloader::Report& report) {
-        on_done(outcome_of(report));
-    });
+    parts_.reloader.examine(
+        [on_done = std::move(on_done)](const Reloader::Report& report) { on_done(outcome_of(report)); });
 }
 
 void Panel::reload(const Actor& actor, OnOutcome on_done) {
     parts_.log.info("reload_requested", {{"by", actor.who}, {"reason", actor.reason}});
     parts_.reloader.request([on_done = std::move(on_done)](const Reloader::Report& report) {
         Outcome outcome = outcome_of(report);
-        outcome.body["result"] = !report.result            ? "rejected"
+        outcome.body["result"] = !report.result           ? "rejected"
                                  : report.changes.empty() ? "unchanged"
                                                           : "applied";
         on_done(std::move(outcome));

@@ -19,11 +19,12 @@ struct Reloader::Work {
     std::vector<config::Change> changes;  // from what was in use when the work began, and still is
 };
 
-Reloader::Reloader(loop::Loop& loop, Log& log, std::string config_file,
+Reloader::Reloader(loop::Loop& loop, Log& log, ServiceManager& manager, std::string config_file,
                    std::function<Status(const Candidate&)> apply,
                    std::function<void(const Reloaded&)> on_done)
     : loop_(loop),
       log_(log),
+      manager_(manager),
       config_file_(std::move(config_file)),
       apply_(std::move(apply)),
       on_done_(std::move(on_done)),
@@ -61,6 +62,7 @@ void Reloader::request(OnReport on_report) {
     is_under_way_ = true;
     waiting_ = std::exchange(next_, {});
     if (on_report) waiting_.push_back(std::move(on_report));
+    manager_.announce_reloading();
     log_.info("reloading", {{"config", config_file_}});
     begin([](Reloader& self, Work& work) { self.finish(work); });
 }
@@ -105,6 +107,7 @@ void Reloader::finish(const Work& work) {
         log_.info("reload_applied", {{"config", config_file_},
                                      {"changed", config::summarise(work.changes, summary_bytes_max)}});
     }
+    manager_.announce_reloaded(static_cast<bool>(report.result));
     is_under_way_ = false;
     for (const OnReport& on_report : std::exchange(waiting_, {})) on_report(report);
     if (std::exchange(again_, false)) request();

@@ -9,6 +9,7 @@
 #include "config/compare.h"
 #include "config/load.h"
 #include "protocol/base/log.h"
+#include "proxy/app/notify.h"
 #include "proxy/app/service.h"
 #include "proxy/loop/loop.h"
 
@@ -26,11 +27,13 @@ struct Reloaded {
 };
 
 /// Reads the configuration again while the process runs. Files are read off the loop; one reload is under way
-/// at a time, and wishes that come meanwhile are one further reload. Must not outlive the loop and the log.
+/// at a time, and wishes that come meanwhile are one further reload. Must not outlive the loop, the log and
+/// the manager.
 class Reloader {
 public:
     /// `apply` takes a configuration into use, all of it or nothing. `on_done` follows each reload.
-    Reloader(loop::Loop& loop, Log& log, std::string config_file,
+    /// `manager` hears when reading begins and ends.
+    Reloader(loop::Loop& loop, Log& log, ServiceManager& manager, std::string config_file,
              std::function<Status(const Candidate&)> apply, std::function<void(const Reloaded&)> on_done);
     ~Reloader();
     Reloader(const Reloader&) = delete;
@@ -63,6 +66,7 @@ private:
 
     loop::Loop& loop_;
     Log& log_;
+    ServiceManager& manager_;
     std::string config_file_;
     std::function<Status(const Candidate&)> apply_;
     std::function<void(const Reloaded&)> on_done_;

@@ -1,12 +1,11 @@
 #include "proxy/app/remote.h"
 
 #include <cstdlib>
+#include <curl/curl.h>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <utility>
-
-#include <curl/curl.h>
 
 #include "config/address.h"
 
@@ -71,8 +70,9 @@ Result<Remote> Remote::find(const RemoteOptions& options) {
         if (!is_told) {
             remote.socket_ = address->socket;
             if (remote.socket_.empty() && !address->listen) {
-                return Error{ErrorCode::not_found,
-                             file + ": neither admin.socket nor admin.listen is set: the proxy can't be asked"};
+                return Error{
+                    ErrorCode::not_found,
+                    file + ": neither admin.socket nor admin.listen is set: the proxy can't be asked"};
             }
             if (address->listen) remote.url_ = url_of(*address->listen);
         }
@@ -126,7 +126,8 @@ Result<Remote::Answer> Remote::ask(const std::string& path, const nlohmann::json
     }
     const CURLcode done = curl_easy_perform(curl);
     if (done != CURLE_OK) {
-        return Error{ErrorCode::unreachable, "no Holdfast answers at " + where_ + ": " + curl_easy_strerror(done)};
+        return Error{ErrorCode::unreachable,
+                     "no Holdfast answers at " + where_ + ": " + curl_easy_strerror(done)};
     }
     Answer answer;
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer.status);

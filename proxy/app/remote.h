@@ -33,7 +33,9 @@ public:
 
     /// errors  unreachable: nobody answers there; bad_value: whoever answers is no Holdfast
     Result<Answer> get(const std::string& path) const { return ask(path, nullptr); }
-    Result<Answer> post(const std::string& path, const nlohmann::json& body) const { return ask(path, &body); }
+    Result<Answer> post(const std::string& path, const nlohmann::json& body) const {
+        return ask(path, &body);
+    }
     /// For messages.
     const std::string& where() const { return where_; }
 

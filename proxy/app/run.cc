@@ -16,6 +16,7 @@
 #include "proxy/admin/http.h"
 #include "proxy/admin/log_spdlog.h"
 #include "proxy/admin/metrics.h"
+#include "proxy/admin/page_tables.h"
 #include "proxy/admin/timeline.h"
 #include "proxy/app/config_watch.h"
 #include "proxy/app/descriptors.h"
@@ -58,7 +59,8 @@ public:
           manager_(loop.events()),
           lag_(loop.events(), [this](Duration lag) { metrics_.loop_was_late(lag); }),
           reloader_(
-              loop, log_, config_file, [this](const Candidate& candidate) { return apply(candidate, true); },
+              loop, log_, manager_, config_file,
+              [this](const Candidate& candidate) { return apply(candidate, true); },
               [this](const Reloaded& reloaded) { on_reloaded(reloaded); }),
           watch_(
               loop, log_,
@@ -85,6 +87,7 @@ public:
         signals_.push_back(loop_.on_signal(SIGHUP, [this] {
             if (!is_stopping_) reloader_.request();
         }));
+        manager_.show([this] { return service_.status_line(); });
         manager_.announce_ready([this] { return service_.ready(); }, [this] { log_.info("ready", {}); });
         return {};
     }
@@ -111,7 +114,9 @@ private:
         settings_ = candidate.settings;
         program_log_.set_threshold(admin::to_level(next.proxy.log_level));
         program_log_.set_format(next.proxy.log_format);
-        if (const auto advice = descriptor_advice(raise_descriptor_limit(), next)) {
+        const uint64_t descriptors = raise_descriptor_limit();
+        loop_.set_descriptor_ceiling(descriptor_ceiling(descriptors));
+        if (const auto advice = descriptor_advice(descriptors, next)) {
             log_.warn("too_few_descriptors", {{"advice", *advice}});
         }
         return {};
@@ -137,7 +142,7 @@ private:
             {.ready = [this] { return service_.ready(); },
              .ready_detail = [this] { return service_.ready_detail(); },
              .metrics = [this] { return metrics_.exposition(); },
-             .status_page = {},
+             .status_page = [this] { return page(); },
              .api =
                  [this](const admin::Request& request, admin::Reply reply) {
                      admin::answer_api(request, settings_->admin.token, panel_, reply);
@@ -157,6 +162,8 @@ private:
                       [shared, on_done = std::move(on_done)] { on_done(std::move(*shared)); });
     }
 
+    std::string page() const { return admin::status_page(admin::page_text(), panel_.status()); }
+
     void stop() {
         if (is_stopping_) {
             log_.warn("stopping_now", {{"reason", "a second signal"}});
@@ -166,7 +173,7 @@ private:
         is_stopping_ = true;
         const auto limit = settings_->proxy.drain_timeout;
         log_.info("stopping", {{"drain_timeout_ms", limit.count()}});
-        manager_.announce_stopping();
+        manager_.announce_stopping(limit);
         drain_timer_ = loop_.events().after(limit, [this] {
             log_.warn("stopping_now", {{"reason", "clients were not done within proxy.drain_timeout"}});
             loop_.stop();

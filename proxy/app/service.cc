@@ -7,13 +7,14 @@
 #include <nlohmann/json.hpp>
 
 #include "config/address.h"
+#include "config/networks.h"
 #include "config/places.h"
 #include "health/make_prober.h"
 #include "health/monitor.h"
 #include "protocol/mysql/dialect.h"
 #include "protocol/postgres/dialect.h"
-#include "proxy/app/access.h"
 #include "proxy/app/catalog_directory.h"
+#include "proxy/app/status_line.h"
 #include "proxy/loop/tls_context.h"
 
 namespace holdfast::app {
@@ -29,19 +30,6 @@ struct Service::ClusterService {
 };
 
 namespace {
-
-/// A cluster without a service account is probed with the first account of its own whose password is known:
-/// any account can tell a primary from a replica. Look-ups of other roles stay impossible.
-config::Cluster with_probing_account(const config::Cluster& cluster, const config::Settings& settings) {
-    config::Cluster probed = cluster;
-    if (probed.service) return probed;
-    for (const auto& user : settings.users) {
-        if ((!user.cluster.empty() && user.cluster != cluster.name) || user.password.empty()) continue;
-        probed.service = config::Service{user.name, user.password, "postgres"};
-        break;
-    }
-    return probed;
-}
 
 bool is_same_account(const std::optional<config::Service>& a, const std::optional<config::Service>& b) {
     if (!a || !b) return a.has_value() == b.has_value();
@@ -76,6 +64,17 @@ std::unique_ptr<dialect::Dialect> make_dialect(const config::Cluster& cluster, l
 }
 
 }  // namespace
+
+config::Cluster with_probing_account(const config::Cluster& cluster, const config::Settings& settings) {
+    config::Cluster probed = cluster;
+    if (probed.service) return probed;
+    for (const auto& user : settings.users) {
+        if ((!user.cluster.empty() && user.cluster != cluster.name) || user.password.empty()) continue;
+        probed.service = config::Service{user.name, user.password, "postgres"};
+        break;
+    }
+    return probed;
+}
 
 Result<Candidate> prepare(config::Settings settings, std::shared_ptr<const mysql::RsaKey> rsa) {
     Candidate candidate;
@@ -274,24 +273,26 @@ void Service::set_gates(const Candidate& candidate, std::vector<Gate> opened) {
                     tls && !listener.listen.empty() ? loop::certificate_end(*tls) : std::nullopt) {
                 certificates.push_back({clusters[c].name, loop::to_text(listener.listen.front()), *end});
             }
-            const auto access = std::make_shared<const AccessList>(listener.allow);
+            const auto allowed = std::make_shared<const config::Networks>(listener.allow);
             const engine::EntranceRef entrance =
                 std::make_shared<const engine::Entrance>(engine::Entrance{*service.cluster, listener});
             for (const auto& endpoint : listener.listen) {
                 const auto at = std::find_if(before.begin(), before.end(), [&](const Gate& gate) {
                     return gate.listener && gate.listener->endpoint() == endpoint;
                 });
-                at->listener->serve(clusters[c].keepalive, candidate.certificates[c][l],
-                                    [this, entrance, access](std::unique_ptr<engine::Link> link,
-                                                             const loop::PeerAddress& peer) {
-                                        engine::Peer who;
-                                        who.text = peer.text;
-                                        who.is_local = peer.is_unix;
-                                        who.address = loop::ip_text(peer);
-                                        who.is_allowed = peer.is_unix ||
-                                                         access->allows(Bytes(peer.ip.data(), peer.ip_size));
-                                        return engine_.accept(entrance, std::move(link), std::move(who));
-                                    });
+                at->listener->serve(
+                    clusters[c].keepalive, candidate.certificates[c][l], listener.proxy_protocol,
+                    [this, entrance, allowed](std::unique_ptr<engine::Link> link,
+                                              const loop::PeerAddress& peer) {
+                        engine::Peer who;
+                        who.text = peer.text;
+                        who.is_local = peer.is_unix;
+                        who.is_allowed = peer.is_unix || allowed->empty() || allowed->hold(peer.ip.ip());
+                        who.address = to_text(peer.ip);
+                        who.source = peer.ip;
+                        who.destination = peer.local;
+                        return engine_.accept(entrance, std::move(link), std::move(who));
+                    });
                 gates_.push_back({std::move(at->listener), clusters[c].name});
             }
         }
@@ -324,6 +325,14 @@ std::string Service::ready_detail() const {
         entry["primary"] = view.primary ? nlohmann::json(view.find(*view.primary)->name) : nlohmann::json();
     }
     return detail.dump();
+}
+
+std::string Service::status_line() const {
+    std::vector<ClusterNow> now;
+    for (const auto& cluster : clusters_) {
+        if (!cluster->is_ending) now.push_back({cluster->name, cluster->monitor->view()});
+    }
+    return app::status_line(now);
 }
 
 void Service::shut_down(std::function<void()> on_empty) {

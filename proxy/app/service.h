@@ -29,6 +29,11 @@ struct Candidate {
 /// any. errors  those of certificates, naming the listener
 Result<Candidate> prepare(config::Settings settings, std::shared_ptr<const mysql::RsaKey> rsa);
 
+/// The cluster with the account that its probes use: a cluster without a service account is probed with the
+/// first account of its own whose password is known, for any can tell a primary from a replica. Look-ups of
+/// other roles stay impossible.
+config::Cluster with_probing_account(const config::Cluster& cluster, const config::Settings& settings);
+
 /// Everything that serves clients, put together from the configuration: the engine, and for each cluster its
 /// monitor, directory and listeners. Must not outlive the loop, the log, the metrics and the duties.
 class Service {
@@ -45,6 +50,8 @@ public:
     /// Every cluster of the first configuration has had its first round of probes, and no shutdown has begun.
     bool ready() const;
     std::string ready_detail() const;
+    /// For the service manager: who the primaries are, in one line.
+    std::string status_line() const;
     /// A cluster as operators see it; the pointers live as long as it is configured.
     struct ClusterRef {
         const config::Cluster* settings;  // servers in their places

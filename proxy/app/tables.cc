@@ -159,16 +159,19 @@ std::string bytes_text(const json& bytes) {
 void print_status(const json& status, const std::string& cluster, std::ostream& out) {
     out << "holdfast " << text_of(status, "version") << ", up " << age_text(status.value("uptime_s", json()))
         << ", " << number_of(status, "clients") << " of " << number_of(status, "clients_max") << " clients"
-        << (flag_of(status, "shutting_down") ? ", SHUTTING DOWN" : flag_of(status, "ready") ? "" : ", not ready")
+        << (flag_of(status, "shutting_down") ? ", SHUTTING DOWN"
+            : flag_of(status, "ready")       ? ""
+                                             : ", not ready")
         << "\n";
     for (const auto& each : list_of(status, "clusters")) {
         if (!cluster.empty() && text_of(each, "name") != cluster) continue;
         const json sessions = each.value("sessions", json::object());
         out << "\n"
             << text_of(each, "name") << " (" << text_of(each, "protocol") << "): " << primary_line(each)
-            << (flag_of(each, "split_brain") ? ", SPLIT BRAIN" : "") << (flag_of(each, "paused") ? ", PAUSED" : "")
-            << (flag_of(each, "ending") ? ", REMOVED" : "") << "; " << number_of(sessions, "total") << " sessions, "
-            << number_of(sessions, "working") << " working, " << number_of(sessions, "held") << " held\n";
+            << (flag_of(each, "split_brain") ? ", SPLIT BRAIN" : "")
+            << (flag_of(each, "paused") ? ", PAUSED" : "") << (flag_of(each, "ending") ? ", REMOVED" : "")
+            << "; " << number_of(sessions, "total") << " sessions, " << number_of(sessions, "working")
+            << " working, " << number_of(sessions, "held") << " held\n";
         std::vector<Row> rows{server_heading};
         for (const auto& server : list_of(each, "servers")) rows.push_back(server_row(server));
         for (Row& row : rows) row[0] = "  " + row[0];
@@ -191,8 +194,8 @@ void print_servers(const json& status, const std::string& cluster, std::ostream&
 }
 
 void print_sessions(const json& sessions, std::ostream& out) {
-    std::vector<Row> rows{{"ID", "CLUSTER", "USER", "DATABASE", "APPLICATION", "CLIENT", "STATE", "AGE", "SERVER",
-                           "READS FROM", "STATEMENTS", "PINNED BY", "WAITS FOR"}};
+    std::vector<Row> rows{{"ID", "CLUSTER", "USER", "DATABASE", "APPLICATION", "CLIENT", "STATE", "AGE",
+                           "SERVER", "READS FROM", "STATEMENTS", "PINNED BY", "WAITS FOR"}};
     for (const auto& each : list_of(sessions, "sessions")) {
         std::string state = text_of(each, "state");
         for (const char* name : {"running_s", "held_s"}) {

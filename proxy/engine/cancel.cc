@@ -7,11 +7,12 @@
 
 namespace holdfast::engine {
 
-CancelSender::CancelSender(Cluster& cluster, ByteBuffer request)
-    : cluster_(cluster), request_(std::move(request)) {}
+CancelSender::CancelSender(Cluster& cluster, ByteBuffer request, std::function<void()> on_done)
+    : cluster_(cluster), request_(std::move(request)), on_done_(std::move(on_done)) {}
 
-void CancelSender::send(Cluster& cluster, ServerId server, ByteBuffer request) {
-    std::shared_ptr<CancelSender> sender(new CancelSender(cluster, std::move(request)));
+void CancelSender::send(Cluster& cluster, ServerId server, ByteBuffer request,
+                        std::function<void()> on_done) {
+    std::shared_ptr<CancelSender> sender(new CancelSender(cluster, std::move(request), std::move(on_done)));
     sender->self_ = sender;
     CancelSender& self = *sender;
     self.limit_ = cluster.world().after(limits::server_login_timeout, [&self] { self.finish(); });
@@ -30,22 +31,26 @@ void CancelSender::on_ended(LinkEnd, std::string_view) {
 
 void CancelSender::finish() {
     limit_.reset();
+    if (!self_) return;
     // We may be inside a callback of our own link: die at the end of the turn.
-    if (self_) cluster_.world().defer([self = std::move(self_)] {});
+    cluster_.world().defer([self = std::move(self_), on_done = std::move(on_done_)] {
+        if (on_done) on_done();
+    });
 }
 
-CancelCommand::CancelCommand(Cluster& cluster, ByteBuffer command)
-    : cluster_(cluster), command_(std::move(command)) {}
+CancelCommand::CancelCommand(Cluster& cluster, ByteBuffer command, std::function<void()> on_done)
+    : cluster_(cluster), command_(std::move(command)), on_done_(std::move(on_done)) {}
 
 void CancelCommand::send(Cluster& cluster, ServerId server, IdentityRef identity,
-                         std::shared_ptr<const dialect::Credential> credential, ByteBuffer command) {
-    std::shared_ptr<CancelCommand> sender(new CancelCommand(cluster, std::move(command)));
+                         std::shared_ptr<const dialect::Credential> credential, ByteBuffer header,
+                         ByteBuffer command, std::function<void()> on_done) {
+    std::shared_ptr<CancelCommand> sender(new CancelCommand(cluster, std::move(command), std::move(on_done)));
     sender->self_ = sender;
     CancelCommand& self = *sender;
     self.limit_ = cluster.world().after(limits::server_login_timeout, [&self] { self.finish(); });
-    self.connection_ =
-        std::make_unique<ServerConnection>(cluster, server, std::move(identity), std::move(credential));
-    self.connection_->start(self);
+    self.connection_ = std::make_unique<ServerConnection>(cluster, server, std::move(identity),
+                                                          std::move(credential), std::move(header));
+    self.connection_->start(self, ServerConnection::Turn::at_once);
 }
 
 void CancelCommand::on_server_ready(ServerConnection& connection) {
@@ -62,7 +67,9 @@ void CancelCommand::finish() {
     limit_.reset();
     if (!self_) return;
     if (connection_) connection_->retire();
-    cluster_.world().defer([self = std::move(self_)] {});
+    cluster_.world().defer([self = std::move(self_), on_done = std::move(on_done_)] {
+        if (on_done) on_done();
+    });
 }
 
 }  // namespace holdfast::engine

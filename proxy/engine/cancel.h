@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "protocol/base/bytes.h"
@@ -15,7 +16,8 @@ class Cluster;
 /// closed that connection (then the request has been dealt with) or a few seconds have passed.
 class CancelSender final : public LinkOwner {
 public:
-    static void send(Cluster& cluster, ServerId server, ByteBuffer request);
+    /// on_done  called once, when the request has been dealt with, or could not be
+    static void send(Cluster& cluster, ServerId server, ByteBuffer request, std::function<void()> on_done);
 
     size_t on_bytes(Bytes bytes) override { return bytes.size(); }
     void on_writable() override {}
@@ -23,11 +25,12 @@ public:
     void on_ended(LinkEnd end, std::string_view detail) override;
 
 private:
-    CancelSender(Cluster& cluster, ByteBuffer request);
+    CancelSender(Cluster& cluster, ByteBuffer request, std::function<void()> on_done);
     void finish();
 
     Cluster& cluster_;
     ByteBuffer request_;
+    std::function<void()> on_done_;
     std::unique_ptr<Link> link_;
     std::unique_ptr<Timer> attempt_;
     std::unique_ptr<Timer> limit_;
@@ -39,7 +42,8 @@ private:
 class CancelCommand final : public ServerConnectionUser {
 public:
     static void send(Cluster& cluster, ServerId server, IdentityRef identity,
-                     std::shared_ptr<const dialect::Credential> credential, ByteBuffer command);
+                     std::shared_ptr<const dialect::Credential> credential, ByteBuffer header,
+                     ByteBuffer command, std::function<void()> on_done);
 
     void on_server_ready(ServerConnection& connection) override;
     void on_server_failed(ServerConnection&, const ConnectFailure&) override { finish(); }
@@ -48,11 +52,12 @@ public:
     void on_server_ended(ServerConnection&, std::string_view) override { finish(); }
 
 private:
-    CancelCommand(Cluster& cluster, ByteBuffer command);
+    CancelCommand(Cluster& cluster, ByteBuffer command, std::function<void()> on_done);
     void finish();
 
     Cluster& cluster_;
     ByteBuffer command_;
+    std::function<void()> on_done_;
     std::unique_ptr<ServerConnection> connection_;
     std::unique_ptr<Timer> limit_;
     std::shared_ptr<CancelCommand> self_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "protocol/base/limits.h"
+#include "protocol/base/proxy_header.h"
 #include "proxy/engine/cancel.h"
 #include "proxy/engine/session.h"
 
@@ -29,7 +30,11 @@ std::string content_of(const dialect::Parameters& parameters) {
 }  // namespace
 
 Cluster::Cluster(World& world, Log& log, ClusterParts parts)
-    : world_(world), log_(log), parts_(std::move(parts)), rules_(parts_.settings->routing.rules) {
+    : world_(world),
+      log_(log),
+      parts_(std::move(parts)),
+      rules_(parts_.settings->routing.rules),
+      access_(parts_.settings->access) {
     loads_.resize(settings().servers.size());
     view_.servers.resize(settings().servers.size());
     for (size_t i = 0; i < view_.servers.size(); ++i) {
@@ -77,6 +82,8 @@ void Cluster::on_view(const health::View& view) {
 void Cluster::reconfigure(std::shared_ptr<const config::Cluster> settings) {
     parts_.settings = std::move(settings);
     rules_ = RuleSet(this->settings().routing.rules);
+    access_ = AccessRules(this->settings().access);
+    for (const auto& [id, session] : sessions_) session->on_settings_changed();
     loads_.resize(std::max(loads_.size(), this->settings().servers.size()));
     wake_waiting();  // the pool may have grown
 }
@@ -101,6 +108,15 @@ void Cluster::drain(const health::View& before) {
         const health::ServerView* const known = before.find(server.id);
         if (known != nullptr && known->duty != health::Duty::serves) continue;
         std::erase_if(idle_, [&](const auto& each) { return each.first.first == server.id.value; });
+        // Nor for those that are being cleaned: one that hangs would stay until its time limit.
+        for (auto each = resetting_.begin(); each != resetting_.end();) {
+            if (each->second->server() == server.id) {
+                bury(std::move(each->second));
+                each = resetting_.erase(each);
+            } else {
+                ++each;
+            }
+        }
         drain_timers_[server.id.value] = world_.after(parts_.drain_timeout(), [this, id = server.id] {
             std::vector<SessionId> ids;
             for (const auto& [session_id, session] : sessions_) ids.push_back(session_id);
@@ -212,11 +228,15 @@ bool Cluster::may_open(ServerId server, const SharedIdentity& identity) const {
     return found == open_.end() || found->second < limit;
 }
 
+/// Whether idle connections to the server are of any use.
+bool Cluster::is_wanted(ServerId id) const {
+    const health::ServerView* const server = view_.find(id);
+    return server != nullptr && server->duty == health::Duty::serves && !is_ending_;
+}
+
 void Cluster::give_back(std::unique_ptr<ServerConnection> connection, Bytes reset) {
-    const health::ServerView* const server = view_.find(connection->server());
-    const bool is_wanted = server != nullptr && server->duty == health::Duty::serves && !is_ending_;
-    if (!is_wanted || reset.empty() || !connection->ready() || connection->was_cancelled() ||
-        settings().pool.idle_timeout.count() == 0) {
+    if (!is_wanted(connection->server()) || reset.empty() || !connection->ready() ||
+        connection->was_cancelled() || settings().pool.idle_timeout.count() == 0) {
         if (!reset.empty() && connection->ready()) connection->say_goodbye();
         return;  // it is closed here
     }
@@ -241,6 +261,7 @@ void Cluster::connection_clean(ServerConnection& connection) {
     const auto found = resetting_.find(&connection);
     auto owned = std::move(found->second);
     resetting_.erase(found);
+    if (!is_wanted(connection.server())) return bury(std::move(owned));  // drained meanwhile
     idle_[key_of(connection)].push_back(std::move(owned));
     sweep_idle();
     if (settings().pool.max_connections > 0) wake_waiting();
@@ -294,17 +315,37 @@ void Cluster::close_idle() {
     dying_.clear();
 }
 
-void Cluster::send_cancel(ServerConnection& connection,
-                          std::shared_ptr<const dialect::Credential> credential) {
+void Cluster::send_cancel(ServerConnection& connection, std::shared_ptr<const dialect::Credential> credential,
+                          std::function<void()> on_done) {
     connection.cancel_sent();
     ByteBuffer request;
     dialect().append_cancel(connection.cancel_key(), request);
     if (dialect().cancel_needs_login()) {
         CancelCommand::send(*this, connection.server(), connection.identity(), std::move(credential),
-                            std::move(request));
+                            connection.header(), std::move(request), std::move(on_done));
     } else {
-        CancelSender::send(*this, connection.server(), std::move(request));
+        request.insert(request.begin(), connection.header().begin(), connection.header().end());
+        CancelSender::send(*this, connection.server(), std::move(request), std::move(on_done));
     }
+}
+
+SourceLimits& Cluster::source_limits() {
+    if (!source_limits_) {
+        std::array<std::byte, 16> secret{};
+        world_.random(secret.data(), secret.size());
+        source_limits_ = std::make_unique<SourceLimits>(secret, limits::source_buckets);
+    }
+    return *source_limits_;
+}
+
+ByteBuffer Cluster::header_for(const IpAddress& source, const IpAddress& destination) const {
+    ByteBuffer header;
+    switch (settings().send_proxy_protocol) {
+        case config::SendProxyProtocol::no: break;
+        case config::SendProxyProtocol::v1: append_proxy_header_v1(source, destination, header); break;
+        case config::SendProxyProtocol::v2: append_proxy_header_v2(source, destination, header); break;
+    }
+    return header;
 }
 
 void Cluster::learn(uint64_t fingerprint) {

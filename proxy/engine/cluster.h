@@ -11,11 +11,16 @@
 
 #include "config/settings.h"
 #include "health/view.h"
+#include "protocol/base/ip_address.h"
 #include "protocol/dialect/dialect.h"
+#include "proxy/engine/access_rules.h"
+#include "proxy/engine/client_counts.h"
 #include "proxy/engine/directory.h"
+#include "proxy/engine/login_queue.h"
 #include "proxy/engine/metrics.h"
 #include "proxy/engine/router.h"
 #include "proxy/engine/server_connection.h"
+#include "proxy/engine/source_limits.h"
 #include "proxy/engine/world.h"
 
 namespace holdfast::engine {
@@ -52,6 +57,12 @@ public:
     /// What the servers call themselves (the primary, or whichever was last seen); empty: none was seen yet.
     const std::string& version_text() const { return version_text_; }
     const RuleSet& rules() const { return rules_; }
+    const AccessRules& access() const { return access_; }
+    ClientCounts& client_counts() { return client_counts_; }
+    /// Made at the first call.
+    SourceLimits& source_limits();
+    /// What a server is told of whom a connection is opened for; empty: nothing.
+    ByteBuffer header_for(const IpAddress& source, const IpAddress& destination) const;
     /// Passed on at the end of the turn: the answer can be a new view at once, and sessions are in the middle
     /// of things when they give hints.
     void hint(ServerId server, health::Hint what) {
@@ -100,6 +111,10 @@ public:
     // Server connections and their pool.
     /// An idle connection of this identity, ready for use; nullptr: none.
     std::unique_ptr<ServerConnection> take_idle(ServerId server, const SharedIdentity& identity);
+    /// By whose turns logins at a server begin.
+    LoginQueue& login_queue(ServerId server) {
+        return login_queues_.try_emplace(server.value, world_).first->second;
+    }
     /// Whether pool.max_connections allows one more.
     bool may_open(ServerId server, const SharedIdentity& identity) const;
     /// Takes a connection back: cleans and keeps it when `reset` is what cleans it, else closes it.
@@ -114,7 +129,9 @@ public:
     void close_idle();
 
     /// Sends a cancel request to the server that `connection` is to; `credential` is its session's.
-    void send_cancel(ServerConnection& connection, std::shared_ptr<const dialect::Credential> credential);
+    /// on_done  called once, later: the server has dealt with the request, or can't be reached
+    void send_cancel(ServerConnection& connection, std::shared_ptr<const dialect::Credential> credential,
+                     std::function<void()> on_done = {});
 
     /// How many sessions read from each server, as the view orders them.
     std::vector<uint32_t>& loads() { return loads_; }
@@ -133,6 +150,7 @@ private:
     using PoolKey = std::pair<uint64_t, uint32_t>;  // server, identity number
     static PoolKey key_of(const ServerConnection& connection);
     void sweep_idle();
+    bool is_wanted(ServerId server) const;
     void drain(const health::View& before);
 
     World& world_;
@@ -141,6 +159,9 @@ private:
     health::View view_;
     std::string version_text_;
     RuleSet rules_;
+    AccessRules access_;
+    ClientCounts client_counts_;
+    std::unique_ptr<SourceLimits> source_limits_;
     ByteBuffer scratch_;
     std::unordered_map<SessionId, Session*> sessions_;
     std::vector<SessionId> waiting_;
@@ -149,6 +170,7 @@ private:
     std::unordered_map<uint32_t, std::shared_ptr<const dialect::Parameters>> remembered_;
     std::shared_ptr<const dialect::Parameters> remembered_any_;  // those of …
     IdentityRef remembered_of_;                                  // … this one
+    std::map<uint64_t, LoginQueue> login_queues_;                // by server
     std::map<PoolKey, std::vector<std::unique_ptr<ServerConnection>>> idle_;
     std::unordered_map<ServerConnection*, std::unique_ptr<ServerConnection>> resetting_;
     std::vector<std::unique_ptr<ServerConnection>> dying_;

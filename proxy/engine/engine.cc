@@ -73,16 +73,55 @@ void Engine::destroy(const Cluster& cluster) {
     on_gone();
 }
 
+/// Ends a connection before anything is known of it but its address. That has to be cheap: it happens
+/// thousands of times a second when somebody means harm.
+LinkOwner* Engine::refuse(Cluster& cluster, Link& link, const Peer& peer, CloseReason reason,
+                          std::string_view code, std::string_view message) {
+    if (cluster.dialect().greets_first()) {
+        out_.clear();
+        cluster.dialect().append_fatal(code, message, out_);
+        link.write(out_);
+    }
+    cluster.metrics().client_accepted();
+    cluster.metrics().client_closed(reason);
+    ++refused_unlogged_;
+    const TimePoint now = world_.now();
+    if (!refusal_logged_at_ || now - *refusal_logged_at_ >= limits::refusals_log_interval) {
+        refusal_logged_at_ = now;
+        log_.warn("connections_refused", {{"cluster", cluster.settings().name},
+                                          {"client", peer.text},
+                                          {"reason", to_string(reason)},
+                                          {"since_last_line", std::exchange(refused_unlogged_, 0)}});
+    }
+    return nullptr;
+}
+
 LinkOwner* Engine::accept(const EntranceRef& entrance, std::unique_ptr<Link> link, Peer peer) {
+    Cluster& cluster = entrance->cluster;
+    const bool is_tcp = entrance->settings.role == config::ListenerRole::tcp;
+    if (sessions() >= settings_.max_clients + (is_tcp ? 0 : limits::refused_clients_max)) {
+        return refuse(cluster, *link, peer, CloseReason::too_many_clients, "53300",
+                      "Too many connections (proxy.max_clients)");
+    }
+    const config::Limits& client_limits = cluster.settings().limits;
+    if (client_limits.connect_rate > 0 &&
+        !cluster.source_limits().may_connect(peer.source, client_limits, world_.now())) {
+        return refuse(cluster, *link, peer, CloseReason::rate_limited, "53400",
+                      "Too many new connections from this address (limits.connect_rate)");
+    }
     // The process id that clients see is 31 bits of this: skip those in use after it has wrapped.
     do {
         ++next_id_;
     } while (process_id(SessionId{next_id_}) == 0 ||
              by_process_id_.contains(process_id(SessionId{next_id_})));
     const SessionId id{next_id_};
-    if (entrance->settings.role == config::ListenerRole::tcp) {
-        if (!peer.is_allowed || shutting_down_ || sessions() >= settings_.max_clients) return nullptr;
-        auto relay = std::make_unique<TcpRelay>(*this, id, entrance->cluster, std::move(peer.text));
+    if (is_tcp) {
+        if (!peer.is_allowed) {
+            return refuse(cluster, *link, peer, CloseReason::access_denied, "28000",
+                          "No access from this address");
+        }
+        if (shutting_down_) return nullptr;
+        auto relay = std::make_unique<TcpRelay>(*this, id, cluster, std::move(peer));
         TcpRelay& added = *relay;
         relays_.emplace(id, std::move(relay));
         added.adopt(std::move(link));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -60,6 +61,8 @@ public:
     ByteBuffer& prefix() { return prefix_; }
 
 private:
+    LinkOwner* refuse(Cluster& cluster, Link& link, const Peer& peer, CloseReason reason,
+                      std::string_view code, std::string_view message);
     void check_empty();
     void check_removed();
     void destroy(const Cluster& cluster);
@@ -84,6 +87,8 @@ private:
     ByteBuffer prefix_;
     std::function<void()> on_empty_;
     uint64_t next_id_ = 0;
+    uint64_t refused_unlogged_ = 0;
+    std::optional<TimePoint> refusal_logged_at_;
     bool shutting_down_ = false;
 };
 

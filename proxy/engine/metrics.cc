@@ -44,13 +44,19 @@ std::string_view to_string(CloseReason reason) {
         case CloseReason::limit: return "limit";
         case CloseReason::killed: return "killed";
         case CloseReason::internal: return "internal";
+        case CloseReason::access_denied: return "access_denied";
+        case CloseReason::too_many_clients: return "too_many_clients";
+        case CloseReason::rate_limited: return "rate_limited";
+        case CloseReason::idle_timeout: return "idle_timeout";
+        case CloseReason::idle_in_transaction_timeout: return "idle_in_transaction_timeout";
+        case CloseReason::transaction_timeout: return "transaction_timeout";
     }
     std::abort();
 }
 
 // The first letter says who ended the session (N nobody: the normal end, C the client, P the proxy's policy,
 // T a timeout, K an operator, R a resource limit, I the proxy itself), the second where (A accept or TLS,
-// L login, D in the established stream, - anywhere).
+// L login, I idle, X in a transaction, D in the established stream, - anywhere).
 std::string_view end_code(CloseReason reason) {
     switch (reason) {
         case CloseReason::client_left: return "N-";
@@ -65,6 +71,12 @@ std::string_view end_code(CloseReason reason) {
         case CloseReason::limit: return "R-";
         case CloseReason::killed: return "KA";
         case CloseReason::internal: return "I-";
+        case CloseReason::access_denied: return "PL";
+        case CloseReason::too_many_clients: return "RL";
+        case CloseReason::rate_limited: return "RA";
+        case CloseReason::idle_timeout: return "TI";
+        case CloseReason::idle_in_transaction_timeout: return "TX";
+        case CloseReason::transaction_timeout: return "TX";
     }
     std::abort();
 }

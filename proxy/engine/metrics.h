@@ -38,7 +38,7 @@ enum class CloseReason : uint8_t {
     client_lost,  // reset
     protocol_error,
     login_failed,   // wrong user or password
-    login_refused,  // limits, access rules, TLS required, a server's refusal
+    login_refused,  // shutting down, no server, a server's refusal
     login_timeout,
     tls_failed,
     cancel_request,  // the connection carried a cancel request only
@@ -46,8 +46,14 @@ enum class CloseReason : uint8_t {
     limit,   // a configured limit on an established session
     killed,  // by an operator
     internal,
+    access_denied,     // a listener's `allow`, or an access rule
+    too_many_clients,  // max_clients, or a limit on connections of a user or to a database
+    rate_limited,      // too many connections, or failed logins, from one address
+    idle_timeout,
+    idle_in_transaction_timeout,
+    transaction_timeout,
 };
-inline constexpr int close_reason_count = 12;
+inline constexpr int close_reason_count = 18;
 std::string_view to_string(CloseReason reason);
 /// The two-letter end code of the session's log line (operations guide).
 std::string_view end_code(CloseReason reason);
@@ -119,8 +125,7 @@ public:
     virtual void server_bytes(ServerId server, size_t received, size_t sent) = 0;
     virtual void statement(ServerId server, Target target, RouteReason route, sql::Reason classified) = 0;
     /// `waited` before it was sent (or sent again), `served` from then to the end of the answer.
-    /// `server` answered it; none of ours (0) when its connection is gone already.
-    virtual void statement_done(Target target, ServerId server, Duration waited, Duration served) = 0;
+    virtual void statement_done(Target target, Duration waited, Duration served) = 0;
     virtual void statement_error(
         std::string_view sqlstate) = 0;           // labelled by its class (first two characters)
     virtual void corrected(ServerId server) = 0;  // refused by a replica, run on the primary
@@ -131,6 +136,7 @@ public:
     virtual void state_replayed(bool succeeded) = 0;  // a connection was brought to a session's state
     virtual void loss(LossOutcome outcome) = 0;
     virtual void cancel_request(bool found) = 0;
+    virtual void query_timed_out() = 0;  // and is being cancelled at its server
     virtual void stale_read_avoided() = 0;
     /// The first write answered by a new primary; `outage` since the last good answer of the old one's loss.
     virtual void failover_completed(Duration outage) = 0;

@@ -10,10 +10,11 @@ namespace holdfast::engine {
 using dialect::Step;
 
 ServerConnection::ServerConnection(Cluster& cluster, ServerId server, IdentityRef identity,
-                                   std::shared_ptr<const dialect::Credential> credential)
+                                   std::shared_ptr<const dialect::Credential> credential, ByteBuffer header)
     : cluster_(cluster),
       credential_(std::move(credential)),
       identity_(std::move(identity)),
+      header_(std::move(header)),
       server_(server) {}
 
 ServerConnection::~ServerConnection() {
@@ -21,6 +22,7 @@ ServerConnection::~ServerConnection() {
         cluster_.metrics().server_connection_left(server_, counted_as_);
         cluster_.connection_gone(*this);
     }
+    login_over();
     if (state_ == State::idle) say_goodbye();
     if (link_) Link::close_gently(std::move(link_));
 }
@@ -43,12 +45,21 @@ void ServerConnection::say_goodbye() {
     link_->write(goodbye);
 }
 
-void ServerConnection::start(ServerConnectionUser& user) {
+void ServerConnection::start(ServerConnectionUser& user, Turn turn) {
     user_ = &user;
-    since_ = cluster_.world().now();
     begun_ = true;
     cluster_.connection_begun(*this);
     cluster_.metrics().server_connection_entered(server_, counted_as_);
+    if (turn == Turn::at_once) return begin();
+    cluster_.login_queue(server_).enter(*this, login_turn_);
+}
+
+void ServerConnection::login_over() {
+    if (const uint64_t turn = std::exchange(login_turn_, 0)) cluster_.login_queue(server_).leave(turn);
+}
+
+void ServerConnection::begin() {
+    since_ = cluster_.world().now();
     attempt_ =
         cluster_.world().connect(cluster_.server(server_).address, cluster_.settings(), *this,
                                  [this](Result<std::unique_ptr<Link>> link) { connected(std::move(link)); });
@@ -66,6 +77,10 @@ void ServerConnection::connected(Result<std::unique_ptr<Link>> link) {
     }
     link_ = *std::move(link);
     state_ = State::logging_in;
+    if (!header_.empty()) {
+        cluster_.metrics().server_bytes(server_, 0, header_.size());
+        link_->write(header_);
+    }
     attempt_ = cluster_.world().after(limits::server_login_timeout, [this] {
         ConnectFailure failure;
         failure.result = ServerConnectResult::timed_out;
@@ -146,6 +161,7 @@ void ServerConnection::derive_keys() {
 
 void ServerConnection::finish_login() {
     attempt_.reset();
+    login_over();
     parameters_ = cluster_.intern_parameters(handshake_->parameters());
     cancel_key_ = as_text(handshake_->cancel_key());
     says_replica_ = handshake_->says_replica();
@@ -159,6 +175,7 @@ void ServerConnection::finish_login() {
 
 void ServerConnection::fail(ConnectFailure failure) {
     attempt_.reset();
+    login_over();
     handshake_.reset();
     state_ = State::ended;
     cluster_.metrics().server_connect(server_, failure.result, cluster_.world().now() - since_);

@@ -45,13 +45,18 @@ public:
 /// Made by start(); the user then hears either on_server_ready or on_server_failed, later.
 class ServerConnection final : public LinkOwner {
 public:
+    /// header  what the server is sent before anything else (PROXY protocol); may be empty
     ServerConnection(Cluster& cluster, ServerId server, IdentityRef identity,
-                     std::shared_ptr<const dialect::Credential> credential);
+                     std::shared_ptr<const dialect::Credential> credential, ByteBuffer header = {});
     ~ServerConnection() override;
     ServerConnection(const ServerConnection&) = delete;
     ServerConnection& operator=(const ServerConnection&) = delete;
 
-    void start(ServerConnectionUser& user);
+    /// Whether a login waits for its turn (LoginQueue): what is urgent does not.
+    enum class Turn : uint8_t { its_own, at_once };
+    void start(ServerConnectionUser& user, Turn turn = Turn::its_own);
+    /// Its turn has come: called by the queue.
+    void begin();
     void set_user(ServerConnectionUser* user) { user_ = user; }
     bool ready() const { return state_ == State::ready; }
     ServerId server() const { return server_; }
@@ -60,6 +65,8 @@ public:
     const dialect::Parameters& parameters() const { return *parameters_; }
     std::optional<bool> says_replica() const { return says_replica_; }
     Bytes cancel_key() const { return as_bytes(cancel_key_); }
+    /// For whom it was opened, as its server was told: whoever cancels on its behalf must say the same.
+    const ByteBuffer& header() const { return header_; }
     /// A cancel request for it is on its way: it must not be given to another session.
     void cancel_sent() { was_cancelled_ = true; }
     bool was_cancelled() const { return was_cancelled_; }
@@ -76,6 +83,7 @@ public:
         user_ = nullptr;
         state_ = State::ended;
         attempt_.reset();  // it may be due in this very turn
+        login_over();
     }
     TimePoint idle_since() const { return since_; }
 
@@ -91,6 +99,7 @@ private:
     void derive_keys();
     void fail(ConnectFailure failure);
     void finish_login();
+    void login_over();
     void count_as(ServerConnectionState state);
 
     Cluster& cluster_;
@@ -103,7 +112,9 @@ private:
     std::shared_ptr<const dialect::Parameters> parameters_;
     IdentityRef identity_;
     std::string cancel_key_;
+    ByteBuffer header_;
     TimePoint since_;
+    uint64_t login_turn_ = 0;  // in the queue; 0: not in it, or not any more
     ServerId server_;
     State state_ = State::connecting;
     bool was_cancelled_ = false;

@@ -16,6 +16,8 @@ Session::Session(Engine& engine, SessionId id, EntranceRef entrance, Peer peer)
       id_(id),
       peer_(std::move(peer.text)),
       address_(std::move(peer.address)),
+      source_(peer.source),
+      destination_(peer.destination),
       accepted_at_(engine.world().now()),
       is_local_(peer.is_local),
       is_allowed_(peer.is_allowed) {
@@ -56,6 +58,8 @@ void Session::dismiss() {
 
 bool Session::is_idle() const {
     if (phase_ == Phase::login || phase_ == Phase::opening || phase_ == Phase::held) return true;
+    // Events for a replica come without an end, and it asks for them again.
+    if (phase_ == Phase::ready && !moving_ && conversation_->pins().replication) return true;
     return phase_ == Phase::ready && !busy() && !moving_ && !conversation_->unit_open() &&
            conversation_->transaction() == Transaction::idle;
 }
@@ -84,6 +88,10 @@ void Session::cancel() {
         cluster_.send_cancel(*server, credential_);
 }
 
+void Session::on_settings_changed() {
+    if (phase_ == Phase::ready) watch_timeouts();
+}
+
 void Session::set_client_state() {
     ClientState state = ClientState::idle;
     switch (phase_) {
@@ -99,6 +107,7 @@ void Session::set_client_state() {
             }
             break;
     }
+    note_activity(state);
     count_pins();
     if (state == client_state_) return;
     cluster_.metrics().client_state(client_state_, state);
@@ -151,7 +160,8 @@ void Session::on_ended(LinkEnd end, std::string_view detail) {
     }
 }
 
-void Session::close_with(CloseReason reason, std::string_view code, std::string_view message) {
+void Session::close_with(CloseReason reason, std::string_view code, std::string_view message,
+                         std::string_view detail) {
     if (phase_ == Phase::closing) return;
     const bool inside = conversation_ && conversation_->inside_message();
     if (link_ && !inside) {
@@ -167,7 +177,7 @@ void Session::close_with(CloseReason reason, std::string_view code, std::string_
         bytes_to_client_ += out.size();
         send_client(out);
     }
-    close(reason, message);
+    close(reason, detail.empty() ? message : detail);
 }
 
 void Session::close(CloseReason reason, std::string_view detail) {
@@ -181,6 +191,9 @@ void Session::close(CloseReason reason, std::string_view detail) {
     retry_timer_.reset();
     unread_timer_.reset();
     finish_timer_.reset();
+    timeout_timer_.reset();
+    login_delay_.reset();
+    leave_place();
     cluster_.strike(*this);
     cluster_.metrics().client_state_left(client_state_);
     cluster_.metrics().client_closed(reason);
@@ -230,7 +243,7 @@ void Session::leave_servers() {
         if (!place) continue;
         ByteBuffer reset;
         const bool reusable = place->ready() && conversation_ && !conversation_->pins().settings &&
-                              !conversation_->synchronising(slot) && conversation_->append_reset(reset);
+                              !conversation_->synchronising(slot) && conversation_->append_reset(slot, reset);
         if (reusable) {
             place->link()->resume(Pause::peer_is_slow);
             place->link()->resume(Pause::in_turn);

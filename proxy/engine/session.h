@@ -8,9 +8,11 @@
 #include <vector>
 
 #include "protocol/base/ids.h"
+#include "protocol/base/ip_address.h"
 #include "protocol/dialect/dialect.h"
 #include "proxy/engine/cluster.h"
 #include "proxy/engine/server_connection.h"
+#include "proxy/engine/timeouts.h"
 #include "proxy/engine/world.h"
 
 namespace holdfast::engine {
@@ -27,10 +29,12 @@ using EntranceRef = std::shared_ptr<const Entrance>;
 
 /// Who is at the other end of a client connection.
 struct Peer {
-    std::string text;        // for the log
-    bool is_local = false;   // a Unix socket
-    bool is_allowed = true;  // by the listener's `allow`
-    std::string address;     // its IP address alone; empty: a Unix socket
+    std::string text;         // for the log
+    bool is_local = false;    // a Unix socket
+    bool is_allowed = true;   // by the listener's `allow`
+    std::string address;      // its IP address alone; empty: a Unix socket
+    IpAddress source{};       // the same with its port
+    IpAddress destination{};  // where it connected to
 };
 
 /// What a session is doing, for operators. The views live as long as the session.
@@ -91,6 +95,8 @@ public:
     void on_drain_over(ServerId server);
     /// Something that a held session waits for may have come.
     void on_news();
+    /// Timeouts may be others now.
+    void on_settings_changed();
 
     // --- from the engine
     SessionInfo info() const;
@@ -110,7 +116,9 @@ public:
     void dismiss();
     void close(CloseReason reason, std::string_view detail = {});
     /// Tells the client why, in its protocol, then closes.
-    void close_with(CloseReason reason, std::string_view code, std::string_view message);
+    /// detail  for the log, in place of the message
+    void close_with(CloseReason reason, std::string_view code, std::string_view message,
+                    std::string_view detail = {});
 
 private:
     enum class Phase : uint8_t { login, opening, ready, held, closing };
@@ -126,12 +134,28 @@ private:
     size_t login_bytes(Bytes bytes);
     void login_step(dialect::Step step);
     void derive_keys();
-    void look_up_role();
+    void find_role();
     void authenticated();
     void open_first_server();
     void first_server_ready(ServerConnection& connection);
     void first_server_failed(const ConnectFailure& failure);
     void welcome(std::shared_ptr<const dialect::Parameters> parameters);
+
+    // session_admission.cc
+    void look_up_role();
+    bool turn_away();
+    bool delay_login();
+    bool take_place();
+    void leave_place();
+    void login_failed();
+
+    // session_timeouts.cc
+    Activity activity() const;
+    void note_activity(ClientState state);
+    void watch_timeouts();
+    void timeout_due();
+    void cancel_overdue();
+    void cancel_done(uint32_t number);
 
     // session_requests.cc
     size_t framed_bytes(Bytes bytes);
@@ -154,6 +178,7 @@ private:
     /// Whether the slot's connection has all that the next unit counts on; false: it is being told.
     bool bring_up_to_date(Slot slot);
     bool open_slot(Slot slot, ServerId server);
+    std::unique_ptr<ServerConnection> begin_connection(ServerId server);
     /// Who takes this session's reads: replicas, or (primary_reads = "always") the primary too.
     enum class Readers : uint8_t { replicas, all };
     std::optional<ServerId> pick_reader(Readers readers);
@@ -192,6 +217,7 @@ private:
     void lose_slot(Slot slot, std::string_view why);
     void resolve_lost_units(std::string_view why);
     void fail_all_units(std::string_view why);
+    void tell_survival(dialect::FailureText& text, std::string_view why);
     void move_units(Slot from, bool to_primary);
     void fail_moving(const dialect::FailureText& text, HoldOutcome outcome);
     void try_move();
@@ -236,17 +262,36 @@ private:
     std::unique_ptr<Timer> retry_timer_;
     std::unique_ptr<Timer> unread_timer_;  // until state is read from a connection that is left alone
     std::unique_ptr<Timer> finish_timer_;  // the primary was demoted, and its last answer is awaited
-    ByteBuffer retained_;                  // of the units in flight, while they can be run again …
-    std::vector<size_t> retained_sizes_;   // … and how much of it belongs to each of them
+    std::unique_ptr<Timer> timeout_timer_;
+    /// A login that waits because others of its kind failed, and is counted as waiting.
+    struct LoginDelay {
+        LoginDelay(SourceLimits& counts, const SourceLimits::Claim& whose) : of(counts), claim(whose) {}
+        ~LoginDelay() { of.done_waiting(claim); }
+        LoginDelay(const LoginDelay&) = delete;
+        LoginDelay& operator=(const LoginDelay&) = delete;
+        SourceLimits& of;
+        SourceLimits::Claim claim;
+        std::unique_ptr<Timer> timer;
+    };
+    std::unique_ptr<LoginDelay> login_delay_;
+    ByteBuffer retained_;                 // of the units in flight, while they can be run again …
+    std::vector<size_t> retained_sizes_;  // … and how much of it belongs to each of them
     std::string cancel_secret_;
     std::string lost_state_;  // what the client is yet to be told of: "temporary tables"; empty: nothing
     std::string peer_;
     std::string address_;
+    IpAddress source_;
+    IpAddress destination_;
     TimePoint accepted_at_;
     /// Of the oldest unit in flight: when it was sent, or the one before it was answered.
     TimePoint unit_began_at_{};
-    TimePoint waiting_since_{};  // the next unit is there and was not sent; zero: there is none
-    Duration waited_{};          // of the oldest unit in flight
+    TimePoint waiting_since_{};         // the next unit is there and was not sent; zero: there is none
+    Duration waited_{};                 // of the oldest unit in flight
+    TimePoint query_began_at_{};        // of the oldest unit in flight; then, when it was last cancelled
+    TimePoint patient_until_{};         // what is in flight was cancelled a moment ago
+    TimePoint quiet_since_{};           // nothing is in flight
+    TimePoint transaction_began_at_{};  // zero: none is open
+    TimePoint timeout_armed_until_{};   // while there is a timeout_timer_
     TimePoint held_since_{};
     TimePoint last_write_at_{};  // zero: none, or `required_` is known to hold it
     TimePoint reader_chosen_at_{};
@@ -258,13 +303,16 @@ private:
     uint64_t counted_from_client_ = 0;  // in the metrics
     uint64_t counted_to_client_ = 0;
     uint64_t statements_ = 0;
+    uint32_t cancel_number_ = 0;
     Slot primary_slot_ = Slot::a;
     Slot active_ = Slot::a;  // where the units in flight are
     Phase phase_ = Phase::login;
     ClientState client_state_ = ClientState::login;
     bool is_local_ = false;
     bool is_allowed_ = true;
-    bool insist_ = false;  // a batch that came in part is taken as it is
+    bool has_place_ = false;   // counted for its user and database
+    bool cancelling_ = false;  // what ran too long is being cancelled: nothing may run into that
+    bool insist_ = false;      // a batch that came in part is taken as it is
     bool patient_ = false;
     bool retained_whole_ = false;  // `retained_` holds all of the units in flight
     bool moving_ = false;          // units in flight wait to be run again on another server

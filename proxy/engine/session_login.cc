@@ -40,6 +40,7 @@ dialect::ClientHandshakeOptions Session::handshake_options() const {
 /// The client logs in anew on its connection: it leaves its servers and its state, as if it had just come.
 void Session::log_in_again(Bytes request) {
     leave_servers();
+    leave_place();
     conversation_.reset();
     count_pins();
     waiting_since_ = {};
@@ -50,9 +51,9 @@ void Session::log_in_again(Bytes request) {
     required_ = {};
     replica_unusable_until_ = {};
     replica_failures_ = 0;
-    held_since_ = {};
+    held_since_ = transaction_began_at_ = {};
     failure_.reset();
-    wrote_ = false;
+    wrote_ = cancelling_ = false;
     active_ = primary_slot_ = Slot::a;
     phase_ = Phase::login;
     limit_login();
@@ -107,7 +108,7 @@ void Session::login_step(Step step) {
         case Step::done: return authenticated();
         case Step::derive_keys: return derive_keys();
         case Step::failed: {
-            if (handshake_->is_password_failure()) cluster_.directory().forget_role(handshake_->user());
+            if (handshake_->is_password_failure()) login_failed();
             return close(
                 handshake_->is_password_failure() ? CloseReason::login_failed : CloseReason::protocol_error,
                 handshake_->error());
@@ -151,19 +152,7 @@ void Session::on_secured() {
     login_step(step);
 }
 
-void Session::look_up_role() {
-    // Who may not come in learns so before a password is asked for, as from the server itself.
-    if (!is_allowed_) {
-        return close_with(CloseReason::login_refused, "28000",
-                          "no access for host \"" + peer_ + "\": it is not in this listener's `allow` list");
-    }
-    if (engine_.is_full()) {
-        return close_with(CloseReason::login_refused, "53300",
-                          "sorry, too many clients already (proxy.max_clients)");
-    }
-    if (is_dismissed()) {
-        return close_with(CloseReason::login_refused, "57P03", "the proxy is shutting down");
-    }
+void Session::find_role() {
     link_->pause(Pause::login);
     cluster_.directory().find_role(handshake_->user(), [cluster = &cluster_, id = id_](
                                                            Result<std::optional<dialect::StoredRole>> found) {
@@ -185,10 +174,11 @@ void Session::look_up_role() {
 }
 
 void Session::authenticated() {
-    if (!is_allowed_ || engine_.is_full() || is_dismissed()) return look_up_role();  // says why not
+    if (turn_away()) return;
     credential_ = handshake_->take_credential();
     traits_ = handshake_->traits();
     identity_ = cluster_.intern_identity(handshake_->identity());
+    if (!take_place()) return;
     phase_ = Phase::opening;
     link_->pause(Pause::login);
     const config::ClientAuth auth = entrance_->settings.auth;
@@ -234,9 +224,7 @@ void Session::open_first_server() {
             taken.set_user(this);
             return first_server_ready(taken);
         }
-        auto& place = slots_[dialect::index(slot)];
-        place = std::make_unique<ServerConnection>(cluster_, *server, identity_, credential_);
-        place->start(*this);
+        slots_[dialect::index(slot)] = begin_connection(*server);
         return;
     }
     if (auto remembered = cluster_.remembered_parameters(*identity_)) return welcome(std::move(remembered));
@@ -303,6 +291,7 @@ void Session::welcome(std::shared_ptr<const dialect::Parameters> parameters) {
     conversation_ = cluster_.dialect().conversation(
         {identity_->identity, *identity_->sources, *parameters, traits_, engine_.process_id(id_)});
     conversation_->set_corrects(entrance_->settings.role == config::ListenerRole::automatic);
+    conversation_->set_only_reads(entrance_->settings.role == config::ListenerRole::replica);
     for (const Slot slot : {Slot::a, Slot::b}) {
         if (ServerConnection* opened = connection(slot)) {
             conversation_->slot_opened(slot, opened->says_replica().value_or(slot != primary_slot_));
@@ -312,6 +301,7 @@ void Session::welcome(std::shared_ptr<const dialect::Parameters> parameters) {
     timer_.reset();
     retry_timer_.reset();
     held_since_ = {};
+    quiet_since_ = now();
     cluster_.stop_waiting(*this);
     phase_ = Phase::ready;
     bytes_to_client_ += out.size();

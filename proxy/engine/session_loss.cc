@@ -27,6 +27,7 @@ void Session::drop_slot(Slot slot) {
         waiting->link()->resume(Pause::in_turn);
     }
     if (slot == primary_slot_) finish_timer_.reset();
+    if (slot == active_) cancelling_ = false;
     if (slot != primary_slot_ && reader_ == place->server()) read_from(std::nullopt);
     defer_death(std::move(place));
     if (conversation_) conversation_->slot_lost(slot);
@@ -47,7 +48,8 @@ void Session::on_drain_over(ServerId server) {
     if (phase_ == Phase::login || phase_ == Phase::opening) return;
     for (const Slot slot : {Slot::a, Slot::b}) {
         const ServerConnection* existing = connection(slot);
-        if (existing && existing->server() == server) lose_slot(slot, "it is not configured any more");
+        if (existing && existing->server() == server)
+            lose_slot(slot, "it was taken off duty, and proxy.drain_timeout is over");
         if (phase_ == Phase::closing) return;
     }
 }
@@ -86,7 +88,7 @@ void Session::lose_slot(Slot slot, std::string_view why) {
             "the transaction was lost with its server \"" + server + "\" and is rolled back: " + reason;
         if (!lost.empty()) text.detail = "Session state was lost with it: " + lost + ".";
         text.hint = "Run the transaction again.";
-        const bool is_unknown = conversation_->may_have_committed();
+        const bool is_unknown = conversation_->may_have_committed() || conversation_->transaction_survives();
         if (is_unknown) {
             text.failure = Failure::outcome_unknown;
             text.message = "the outcome of the transaction is unknown: its server \"" + server +
@@ -94,6 +96,8 @@ void Session::lose_slot(Slot slot, std::string_view why) {
             text.hint = "Look whether it was carried out before running it again.";
             last_write_at_ = now();
         }
+        if (conversation_->transaction_survives())
+            tell_survival(text, "its server \"" + server + "\" was lost: " + reason);
         conversation_->lose_transaction(text);
         cluster_.metrics().loss(is_unknown ? LossOutcome::outcome_unknown : LossOutcome::transaction_lost);
         cluster_.metrics().statement_error(is_unknown ? "08007" : "40001");
@@ -124,6 +128,18 @@ void Session::resolve_lost_units(std::string_view why) {
     fail_all_units(why);
 }
 
+/// A transaction that was prepared is neither rolled back nor committed by its server's end.
+void Session::tell_survival(FailureText& text, std::string_view why) {
+    text.failure = Failure::outcome_unknown;
+    text.message =
+        "the transaction was prepared and is neither committed nor rolled back by this: " + std::string(why);
+    text.hint =
+        "Look with XA RECOVER whether the present primary has it, and commit it or roll it back there. The "
+        "server "
+        "that was lost has it still when it comes back.";
+    last_write_at_ = now();
+}
+
 void Session::fail_all_units(std::string_view why) {
     const std::string reason(why);
     pad_client();
@@ -137,7 +153,11 @@ void Session::fail_all_units(std::string_view why) {
         text.hint = "The connection goes on.";
         LossOutcome outcome;
         std::string_view sqlstate = "40001";
-        if (conversation_->may_have_committed()) {
+        if (conversation_->transaction_survives() && !conversation_->may_have_committed()) {
+            outcome = LossOutcome::outcome_unknown;
+            sqlstate = "08007";
+            tell_survival(text, reason);
+        } else if (conversation_->may_have_committed()) {
             outcome = LossOutcome::outcome_unknown;
             sqlstate = "08007";
             last_write_at_ = now();  // who looks whether it was carried out must not look at a late replica

@@ -109,6 +109,7 @@ size_t Session::request_bytes(Bytes bytes) {
                     bytes_to_client_ += out.size();
                     send_client(out);
                 }
+                quiet_since_ = now();
                 set_client_state();
                 if (link_->queued() > limits::write_queue_high_bytes) {
                     link_->pause(Pause::peer_is_slow);  // it asks and does not listen
@@ -217,6 +218,10 @@ bool Session::begin_unit(Bytes unit, size_t& used) {
     unread_timer_.reset();
     insist_ = false;
     const dialect::UnitFacts facts = conversation_->facts();
+    if (cancelling_) {
+        wait_in_turn();
+        return false;
+    }
     // Who hears no answer can't be told of lost state.
     if (cancelled_ || expired_ || (!lost_state_.empty() && facts.is_answered)) {
         // What answers this unit by itself must not overtake the answers to those in flight.
@@ -263,7 +268,7 @@ bool Session::begin_unit(Bytes unit, size_t& used) {
     if (phase_ == Phase::held) end_hold(HoldOutcome::resumed);
 
     if (!busy()) {
-        unit_began_at_ = now();
+        unit_began_at_ = query_began_at_ = now();
         waited_ = waiting_since_ == TimePoint{} ? Duration{} : unit_began_at_ - waiting_since_;
         retained_.clear();
         retained_sizes_.clear();

@@ -187,11 +187,8 @@ bool Session::refused_by_primary() {
 void Session::unit_done(Slot slot) {
     const TimePoint at = now();
     const bool on_primary = slot == primary_slot_;
-    const ServerConnection* answered = connection(slot);
     cluster_.metrics().statement_done(on_primary ? Target::primary : Target::replica,
-                                      answered != nullptr ? answered->server() : ServerId{},
                                       std::exchange(waited_, {}), at - unit_began_at_);
-    unit_began_at_ = at;
     count_bytes();
     const std::string_view code = conversation_->last_error_code();
     if (!code.empty()) cluster_.metrics().statement_error(code);
@@ -207,7 +204,10 @@ void Session::unit_done(Slot slot) {
         }
         stall_timer_.reset();
         if (conversation_->transaction() == Transaction::idle) wrote_ = false;
-    } else if (retained_whole_) {
+    } else {
+        query_began_at_ = at;
+    }
+    if (busy() && retained_whole_) {
         // Answered: if those behind it are run again, it must not be.
         retained_.erase(retained_.begin(),
                         retained_.begin() + static_cast<std::ptrdiff_t>(retained_sizes_.front()));
@@ -218,6 +218,7 @@ void Session::unit_done(Slot slot) {
         if (phase_ == Phase::closing) return;
     }
     set_client_state();
+    unit_began_at_ = at;  // of the next one; until here its transaction may have begun with this one
     if (ServerConnection* waiting = connection(dialect::other(slot)); waiting && waiting->link()) {
         waiting->link()->resume(Pause::in_turn);
     }

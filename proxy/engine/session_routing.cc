@@ -163,6 +163,13 @@ void Session::read_from(std::optional<ServerId> server) {
     reader_chosen_at_ = now();
 }
 
+std::unique_ptr<ServerConnection> Session::begin_connection(ServerId server) {
+    auto connection = std::make_unique<ServerConnection>(cluster_, server, identity_, credential_,
+                                                         cluster_.header_for(source_, destination_));
+    connection->start(*this);
+    return connection;
+}
+
 /// Takes an idle connection of the pool for the slot or begins a new one. False: not now.
 bool Session::open_slot(Slot slot, ServerId server) {
     auto& place = slots_[dialect::index(slot)];
@@ -178,8 +185,7 @@ bool Session::open_slot(Slot slot, ServerId server) {
             return false;
         }
         if (retry_timer_) return false;  // the last attempt has just failed
-        place = std::make_unique<ServerConnection>(cluster_, server, identity_, credential_);
-        place->start(*this);
+        place = begin_connection(server);
     }
     pool_was_full_ = false;
     if (is_replica) read_from(server);

@@ -7,11 +7,13 @@
 
 namespace holdfast::engine {
 
-TcpRelay::TcpRelay(Engine& engine, SessionId id, Cluster& cluster, std::string peer)
+TcpRelay::TcpRelay(Engine& engine, SessionId id, Cluster& cluster, Peer peer)
     : engine_(engine),
       cluster_(cluster),
       id_(id),
-      peer_(std::move(peer)),
+      peer_(std::move(peer.text)),
+      source_(peer.source),
+      destination_(peer.destination),
       accepted_at_(engine.world().now()) {
     cluster_.metrics().client_accepted();
     cluster_.metrics().client_state_entered(state_);
@@ -42,6 +44,7 @@ void TcpRelay::watch_primary() {
                                                    return;  // the next look tries again
                                                }
                                                server_ = *std::move(link);
+                                               server_->write(cluster_.header_for(source_, destination_));
                                                cluster_.metrics().client_state(state_, ClientState::active);
                                                state_ = ClientState::active;
                                                client_->resume(Pause::held);

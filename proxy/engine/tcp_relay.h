@@ -5,19 +5,21 @@
 #include <string_view>
 
 #include "protocol/base/ids.h"
+#include "protocol/base/ip_address.h"
 #include "proxy/engine/cluster.h"
 #include "proxy/engine/world.h"
 
 namespace holdfast::engine {
 
 class Engine;
+struct Peer;
 
 /// A client of a listener with role "tcp": its bytes go to the primary and back, unread. Such a connection
 /// can't outlive its server; it is closed when the server is lost or is not the primary any more.
 /// Owned by the engine's table.
 class TcpRelay final : public LinkOwner {
 public:
-    TcpRelay(Engine& engine, SessionId id, Cluster& cluster, std::string peer);
+    TcpRelay(Engine& engine, SessionId id, Cluster& cluster, Peer peer);
     ~TcpRelay() override;
 
     void adopt(std::unique_ptr<Link> link);
@@ -50,6 +52,8 @@ private:
     Cluster& cluster_;
     SessionId id_;
     std::string peer_;
+    IpAddress source_;
+    IpAddress destination_;
     ServerSide server_side_{*this};
     std::unique_ptr<Link> client_;
     std::unique_ptr<Link> server_;

@@ -87,36 +87,40 @@ uint16_t port_of(const SocketAddress& address) {
     return 0;
 }
 
-std::string ip_text(const PeerAddress& peer) {
-    if (peer.ip_size == 0) return {};
-    char text[INET6_ADDRSTRLEN] = {};
-    inet_ntop(peer.ip_size == 4 ? AF_INET : AF_INET6, peer.ip.data(), text, sizeof text);
-    return text;
+IpAddress ip_address(const SocketAddress& address) {
+    IpAddress ip;
+    ip.port = port_of(address);
+    if (address.family() == AF_INET) {
+        const auto* v4 = reinterpret_cast<const sockaddr_in*>(&address.storage);
+        ip.size = 4;
+        std::memcpy(ip.bytes.data(), &v4->sin_addr, 4);
+    } else if (address.family() == AF_INET6) {
+        const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&address.storage);
+        ip.size = 16;
+        std::memcpy(ip.bytes.data(), &v6->sin6_addr, 16);
+    }
+    return unmapped(ip);
 }
 
 PeerAddress peer_address(const SocketAddress& address) {
     PeerAddress peer;
-    if (address.family() == AF_INET) {
-        const auto* v4 = reinterpret_cast<const sockaddr_in*>(&address.storage);
-        peer.ip_size = 4;
-        std::memcpy(peer.ip.data(), &v4->sin_addr, 4);
-    } else if (address.family() == AF_INET6) {
-        const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&address.storage);
-        if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
-            sockaddr_in v4{};
-            v4.sin_family = AF_INET;
-            v4.sin_port = v6->sin6_port;
-            std::memcpy(&v4.sin_addr, reinterpret_cast<const char*>(&v6->sin6_addr) + 12, 4);
-            return peer_address(copy(reinterpret_cast<const sockaddr*>(&v4), sizeof v4));
-        }
-        peer.ip_size = 16;
-        std::memcpy(peer.ip.data(), &v6->sin6_addr, 16);
-    } else {
+    peer.ip = ip_address(address);
+    if (peer.ip.empty()) {
         peer.is_unix = true;
         peer.text = "unix";
         return peer;
     }
-    peer.text = to_text(host_text(address.get(), address.size), port_of(address));
+    // The kernel's text of an IPv6 address has its scope.
+    peer.text =
+        to_text(peer.ip.size == 4 ? holdfast::to_text(peer.ip) : host_text(address.get(), address.size),
+                peer.ip.port);
+    return peer;
+}
+
+PeerAddress peer_address(const IpAddress& address) {
+    PeerAddress peer;
+    peer.ip = address;
+    peer.text = to_text(holdfast::to_text(address), address.port);
     return peer;
 }
 

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <array>
 #include <string>
 #include <string_view>
 #include <sys/socket.h>
 #include <vector>
 
 #include "config/settings.h"
+#include "protocol/base/ip_address.h"
 #include "protocol/base/result.h"
 
 namespace holdfast::loop {
@@ -25,12 +25,9 @@ struct SocketAddress {
 struct PeerAddress {
     std::string text;  // "10.0.0.7:51812", "[::1]:51812" or "unix"
     bool is_unix = false;
-    std::array<std::byte, 16> ip{};
-    size_t ip_size = 0;  // 4 or 16; an IPv4 peer of an IPv6 socket counts as IPv4; 0: Unix socket
+    IpAddress ip;     // an IPv4 peer of an IPv6 socket counts as IPv4; empty: Unix socket
+    IpAddress local;  // where it connected to; empty: not known
 };
-
-/// The peer's IP address in text, without its port; empty for a Unix socket.
-std::string ip_text(const PeerAddress& peer);
 
 /// The address of a Unix socket.
 /// errors  bad_length: longer than the kernel allows (107 bytes)
@@ -50,7 +47,11 @@ bool is_numeric_host(const std::string& host);
 /// "10.0.0.7" or "::1", without the port.
 std::string host_text(const sockaddr* address, socklen_t size);
 uint16_t port_of(const SocketAddress& address);
+/// Empty for a Unix socket.
+IpAddress ip_address(const SocketAddress& address);
 PeerAddress peer_address(const SocketAddress& address);
+/// The same of an address that a load balancer told.
+PeerAddress peer_address(const IpAddress& address);
 
 /// "db1:5432", "[::1]:5432" or the path, for messages.
 std::string to_text(const config::Endpoint& endpoint);

@@ -114,6 +114,11 @@ void Attempt::try_address(const SocketAddress& address) {
         give_up(full ? ErrorCode::limit_exceeded : ErrorCode::unreachable, error_text(errno));
         return;
     }
+    if (socket_.get() >= loop_.descriptor_ceiling()) {
+        socket_.reset();
+        give_up(ErrorCode::limit_exceeded, "the descriptors left are kept for the admin address");
+        return;
+    }
     if (!endpoint_.is_unix()) set_tcp_options(socket_.get(), keepalive_);
     const int result = ::connect(socket_.get(), address.get(), address.size);
     if (result == 0) {

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "protocol/base/limits.h"
+#include "proxy/loop/header_reader.h"
 #include "proxy/loop/socket_link.h"
 #include "proxy/loop/uv_ptr.h"
 
@@ -44,6 +46,15 @@ std::string advice(int error) {
 
 Error listen_error(const std::string& where, int error) {
     return Error{ErrorCode::refused, "can't listen at " + where + ": " + error_text(error) + advice(error)};
+}
+
+IpAddress local_address(const uv_poll_t* handle) {
+    SocketAddress local;
+    local.size = sizeof local.storage;
+    int descriptor = -1;
+    uv_fileno(reinterpret_cast<const uv_handle_t*>(handle), &descriptor);
+    if (::getsockname(descriptor, local.get(), &local.size) != 0) return {};
+    return ip_address(local);
 }
 
 /// Whether the file at `path` is a socket that nobody accepts connections at any more.
@@ -91,8 +102,10 @@ Result<std::unique_ptr<Listener>> Listener::open(Loop& loop, Log& log, const con
 }
 
 void Listener::serve(const config::Keepalive& keepalive, std::shared_ptr<const engine::ServerTlsContext> tls,
-                     OnAccept on_accept) {
+                     const config::ProxyProtocol& proxy_protocol, OnAccept on_accept) {
     tls_ = std::move(tls);
+    balancers_ = config::Networks(proxy_protocol.from);
+    header_required_ = proxy_protocol.required;
     on_accept_ = std::make_shared<const OnAccept>(std::move(on_accept));
     if (endpoint_.is_unix()) return;
     for (const auto& socket : sockets_)
@@ -196,6 +209,11 @@ void Listener::accept_from(Socket& socket) {
             if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO || errno == EPERM) continue;
             return;
         }
+        if (accepted.get() >= loop_.descriptor_ceiling()) {
+            accepted.reset();
+            out_of_descriptors(socket, 0);
+            return;
+        }
         if (short_of_descriptors_) {
             short_of_descriptors_ = false;
             log_.info("accepting_again", {{"address", to_text(endpoint_)}});
@@ -214,12 +232,66 @@ bool Listener::take_in(Descriptor accepted, const SocketAddress& from) {
         return true;
     }
     SocketLink* opened = link->get();
+    PeerAddress peer = peer_address(from);
+    if (!peer.is_unix) peer.local = local_address(opened->handle());
+    if (balancers_.hold(peer.ip.ip())) return await_header(*std::move(link), std::move(peer));
     const uv_poll_t* link_at = opened->handle();
     const uv_poll_t* listener_at = sockets_.front().get();
     const auto on_accept = on_accept_;  // survives a listener destroyed by it
-    engine::LinkOwner* owner = (*on_accept)(std::move(*link), peer_address(from));
+    engine::LinkOwner* owner = (*on_accept)(std::move(*link), peer);
     if (owner != nullptr && SocketLink::lives(link_at)) opened->adopt(*owner);
     return SocketLink::lives(listener_at);
+}
+
+/// A trusted balancer's connection: who it is for, it has yet to say.
+bool Listener::await_header(std::unique_ptr<SocketLink> link, PeerAddress peer) {
+    if (awaited_.size() >= limits::proxy_headers_awaited_max) {
+        log_.warn("proxy_header_missing", {{"address", to_text(endpoint_)},
+                                           {"peer", peer.text},
+                                           {"error", "too many connections have sent none yet"}});
+        return true;
+    }
+    SocketLink& opened = *link;
+    auto reader = std::make_unique<HeaderReader>(
+        loop_, std::move(link), std::move(peer), header_required_,
+        [this](HeaderReader& of, const Result<std::optional<ProxyHeader>>& header) {
+            header_done(of, header);
+        });
+    HeaderReader& added = *reader;
+    awaited_.emplace(&added, std::move(reader));
+    opened.adopt(added);
+    return true;
+}
+
+/// The reader has a header, or there is none (nullopt), or an error. May destroy the listener.
+void Listener::header_done(HeaderReader& reader, const Result<std::optional<ProxyHeader>>& header) {
+    const auto found = awaited_.find(&reader);
+    // It is on the stack, and dies when its callback has returned.
+    std::shared_ptr<HeaderReader> dying = std::move(found->second);
+    awaited_.erase(found);
+    loop_.defer([dying] {});
+    PeerAddress peer = dying->peer();
+    if (!header) {
+        log_.warn("proxy_header_bad",
+                  {{"address", to_text(endpoint_)}, {"peer", peer.text}, {"error", header.error().message}});
+        dying->take_link();
+        return;
+    }
+    if (*header && !(*header)->source.empty()) {
+        const IpAddress local = (*header)->destination;
+        peer = peer_address((*header)->source);
+        peer.local = local;
+    }
+    std::unique_ptr<SocketLink> link = dying->take_link();
+    SocketLink& opened = *link;
+    const uv_poll_t* link_at = opened.handle();
+    const auto on_accept = on_accept_;
+    engine::LinkOwner* owner = (*on_accept)(std::move(link), peer);
+    if (owner == nullptr || !SocketLink::lives(link_at)) return;
+    opened.adopt(*owner);
+    // What came behind the header is given to the new owner.
+    opened.pause(engine::Pause::held);
+    opened.resume(engine::Pause::held);
 }
 
 /// A connection that can't be taken would be told of again and again. The newest one is closed instead of
@@ -229,7 +301,8 @@ void Listener::out_of_descriptors(Socket& socket, int error) {
         short_of_descriptors_ = true;
         log_.error("accept_failed",
                    {{"address", to_text(endpoint_)},
-                    {"error", error_text(error)},
+                    {"error",
+                     error != 0 ? error_text(error) : "the descriptors left are kept for the admin address"},
                     {"hint", "raise the limit of open files (LimitNOFILE) or lower max_clients"}});
     }
     if (error == EMFILE || error == ENFILE) {

@@ -2,16 +2,23 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
+#include "config/networks.h"
 #include "protocol/base/log.h"
+#include "protocol/base/proxy_header.h"
 #include "proxy/engine/world.h"
 #include "proxy/loop/address.h"
 #include "proxy/loop/loop.h"
 #include "proxy/loop/socket_options.h"
 
 namespace holdfast::loop {
+
+class HeaderReader;
+class SocketLink;
 
 /// Accepts connections at one endpoint of the configuration; destroying it closes the endpoint, and what it
 /// accepted lives on.
@@ -36,9 +43,10 @@ public:
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
 
-    /// For connections accepted from now on, in place of what open() was told.
+    /// For connections accepted from now on, in place of what open() was told. proxy_protocol: from which
+    /// peers a header is awaited before on_accept is called, with the address that it tells.
     void serve(const config::Keepalive& keepalive, std::shared_ptr<const engine::ServerTlsContext> tls,
-               OnAccept on_accept);
+               const config::ProxyProtocol& proxy_protocol, OnAccept on_accept);
     const config::Endpoint& endpoint() const { return endpoint_; }
     /// The port really bound; 0: a Unix socket.
     uint16_t port() const { return port_; }
@@ -56,6 +64,8 @@ private:
     Status add(Descriptor socket);
     void accept_from(Socket& socket);
     bool take_in(Descriptor accepted, const SocketAddress& from);
+    bool await_header(std::unique_ptr<SocketLink> link, PeerAddress peer);
+    void header_done(HeaderReader& reader, const Result<std::optional<ProxyHeader>>& header);
     void out_of_descriptors(Socket& socket, int error);
     void watch_all();
 
@@ -66,6 +76,9 @@ private:
     std::shared_ptr<const engine::ServerTlsContext> tls_;
     uint16_t port_ = 0;
     bool owns_file_ = false;
+    config::Networks balancers_;
+    bool header_required_ = true;
+    std::unordered_map<HeaderReader*, std::unique_ptr<HeaderReader>> awaited_;
     std::vector<SocketPtr> sockets_;
     Descriptor reserve_;  // given up for a moment to close a connection that has no descriptor left
     bool short_of_descriptors_ = false;

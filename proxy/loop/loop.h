@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <unordered_map>
@@ -42,6 +43,11 @@ public:
         std::function<void(Result<std::unique_ptr<engine::Link>>)> on_done) override;
     std::unique_ptr<engine::Timer> after(Duration delay, std::function<void()> on_due) override;
     void defer(std::function<void()> task) override;
+    /// Descriptors from this number on are not for clients or their servers: they are kept for the admin
+    /// address and for health checks, which must work when clients have taken all others. The system gives
+    /// the lowest number that is free.
+    void set_descriptor_ceiling(int ceiling) { descriptor_ceiling_ = ceiling; }
+    int descriptor_ceiling() const { return descriptor_ceiling_; }
     void offload(std::function<void()> work, std::function<void()> done) override;
     void random(std::byte* out, size_t size) override;
     int64_t unix_seconds() const override;
@@ -97,6 +103,7 @@ private:
     bool single_turn_ = false;
     bool closing_ = false;
     TimePoint now_{};
+    int descriptor_ceiling_ = std::numeric_limits<int>::max();
     TimePoint waiting_since_{};  // zero: not in the poll phase, or called back from it
     Duration idle_time_{};
     std::vector<std::function<void()>> deferred_;

@@ -17,13 +17,17 @@ struct Talk {
         identity.user = "app";
         identity.database = (flags & 1) != 0 ? "shop" : "";
         Surroundings around;
-        around.client_capabilities = capability::protocol_41 | capability::transactions;
+        around.is_mariadb = (flags & 64) != 0;
+        around.client_capabilities =
+            capability::protocol_41 | capability::transactions | capability::local_files;
         if ((flags & 2) != 0) around.client_capabilities |= capability::deprecate_eof;
         if ((flags & 4) != 0) around.client_capabilities |= capability::session_track;
-        if ((flags & 8) != 0) around.client_capabilities |= capability::cache_metadata;
+        if ((flags & 8) != 0) {
+            around.client_capabilities |=
+                around.is_mariadb ? capability::cache_metadata : capability::query_attributes;
+        }
         if ((flags & 16) != 0) around.client_capabilities |= capability::optional_resultset_metadata;
         if ((flags & 32) != 0) around.client_capabilities |= capability::progress;
-        around.is_mariadb = (flags & 64) != 0;
         conversation = std::make_unique<Conversation>(identity, cache, scratch, around);
         conversation->slot_opened(Slot::a, false);
         conversation->slot_opened(Slot::b, true);

@@ -124,6 +124,7 @@ class FakeMySql:
         self.users = {}              # name: (password, what is stored of it)
         self.proven = set()          # the users whose passwords have been seen: the cache of caching_sha2_password
         self.logins, self.statements, self.unknown = [], [], []
+        self.attributes = []         # of statements that had some: names and values
         self.source = None           # the FakeMySql that this one replicates from
         self.executed = 0            # how many of the primary's transactions it has
         self.uuid = f"00000000-0000-0000-0000-{number:012}"
@@ -323,11 +324,27 @@ class FakeSession:
         return True
 
     def statement_of(self, body):
-        if self.capabilities & QUERY_ATTRIBUTES:
-            count, body = take_number(body)
-            _, body = take_number(body)
-            if count:
-                raise Failure(1235, "42000", "query attributes are not scripted")
+        """The text of a COM_QUERY. Attributes in front of it go to the server's `attributes`; only strings are scripted."""
+        if not self.capabilities & QUERY_ATTRIBUTES:
+            return body.decode()
+        count, body = take_number(body)
+        sets, body = take_number(body)
+        if sets != 1:
+            raise Failure(1835, "HY000", "Malformed communication packet")
+        if count:
+            nulls, told, body = body[:(count + 7) // 8], body[(count + 7) // 8], body[(count + 7) // 8 + 1:]
+            names, values = [], []
+            for _ in range(count):
+                if told != 1 or body[0] != 0xfe or any(nulls):
+                    raise Failure(1235, "42000", "only strings are scripted as query attributes")
+                size, body = take_number(body[2:])
+                names.append(body[:size].decode())
+                body = body[size:]
+            for _ in range(count):
+                size, body = take_number(body)
+                values.append(body[:size].decode())
+                body = body[size:]
+            self.server.attributes.append(dict(zip(names, values)))
         return body.decode()
 
     def prepare(self, statement):

@@ -105,6 +105,69 @@ def test_200_clients_live_through_a_switchover(make_maria, start_proxy):
         proxy.wait_state(server, "up")
 
 
+@pytest.mark.parametrize("end", [*ENDS, None], ids=lambda end: end.__name__ if end else "switchover")
+def test_first_write_follows_the_promotion_at_once(make_maria, start_proxy, end):
+    """200 clients, and replicas that acknowledge nothing: a promoted server takes writes as soon as it is not read-only.
+
+    Clients, servers and proxy share a machine here, which may have other things to do: 0.2 s are allowed on top of what
+    a client without the proxy needs to log in and write at the same moment, and the best of three rounds counts.
+    """
+    delays = []
+    for _ in range(3):
+        answered, seen, direct = first_write_after(make_maria, start_proxy, end)
+        delays.append(f"{answered * 1000:.0f} ms (seen by the clients after {seen * 1000:.0f} ms, without the proxy "
+                      f"{direct * 1000:.0f} ms)")
+        print("first write after", delays[-1])
+        if answered < FIRST_WRITE + direct and seen < 5 * FIRST_WRITE + direct:
+            return
+    pytest.fail(f"the first writes came after {', '.join(delays)}")
+
+
+def first_write_after(make_maria, start_proxy, end):
+    """Three times in seconds from the end of the promotion by the server's clock: to the first write that the new primary
+    answered by the proxy's log, to the first that the clients saw answered (200 Python threads are slow to look), and to
+    that of a client without the proxy."""
+    cluster = make_maria()
+    cluster.execute(TABLES + "CREATE TABLE direct (i int)")
+    proxy = start_proxy(cluster)
+    load = Load(proxy, {Inserter: 60, Counter: 50, Reader: 50, Idler: 40}).start()
+    began = time.monotonic()
+    wait_until(lambda: load.writes_since(began) > 300, "the load is under way")
+    if end:
+        end(cluster)
+        # An operator (or a manager) needs a moment to decide.
+        decided = time.monotonic() + 1
+        wait_until(lambda: time.monotonic() >= decided, "a second has passed")
+        cluster.promote(follow=False)
+    else:
+        cluster.switch_over()
+    promoted = cluster.promoted_at
+    asked = time.monotonic()
+    cluster.primary.execute("INSERT INTO direct VALUES (1)")
+    direct = time.monotonic() - asked
+    wait_until(lambda: load.writes_since(promoted) > 300, "the load goes on")
+    load.stop()
+    assert load.dropped() == []
+    # What only the old primary had is gone without semi-synchronous replicas: the books are judged elsewhere.
+    assert load.other_errors(*([] if end else [TRANSACTION_LOST])) == {}
+    seen = load.first_write_since(promoted) - promoted
+    resumed = proxy.writes_resumed_at(cluster.primary)
+    return resumed - cluster.promoted_time if resumed else seen, seen, direct
+
+
+def test_a_frozen_server_leaves_the_checks_of_the_others_alone(make_maria, start_proxy):
+    """Its checks run out of time again and again, while those of the others are under way on connections with TLS."""
+    cluster = make_maria()
+    proxy = start_proxy(cluster, health={"interval": "10ms", "fast": "10ms", "timeout": "50ms", "fall": 2, "rise": 1})
+    frozen, *_ = cluster.replicas
+    frozen.freeze()
+    proxy.wait_state(frozen, "down")
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() >= began + 5, "some hundred checks are over", interval=0.1)
+    frozen.thaw()
+    assert "Lost connection" not in proxy.log_text()
+
+
 def test_replica_killed_under_read_load(make_maria, start_proxy):
     cluster = make_maria()
     cluster.execute("CREATE TABLE things (i int); INSERT INTO things WITH RECURSIVE s AS "

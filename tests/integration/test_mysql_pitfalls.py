@@ -122,6 +122,28 @@ def test_distributed_transaction(client, maria_table):
 # -- what is agreed at login ---------------------------------------------------------------------------------
 
 
+def test_version_is_the_primarys(blog, shared_maria):
+    """With the prefix that tells drivers that it is a MariaDB."""
+    with MySqlWire(blog.port) as client, MySqlWire(shared_maria.primary.port) as direct:
+        client.greeting(), direct.greeting()
+        direct.send_packet(wire.handshake_response("nobody", b""))  # half a login would count against its address
+        with pytest.raises(Refused):
+            direct.receive_answer()
+        assert client.version == direct.version and client.version.startswith("5.5.5-10.")
+
+
+def test_connections_left_behind_serve_only_clients_that_agreed_to_the_same(blog, maria_table, shared_maria):
+    ask_both = "SELECT @@sql_mode LIKE '%%IGNORE_SPACE%%', @@character_set_client"
+    for _ in range(3):
+        for flags, charset in ((0, "utf8mb4"), (CLIENT.FOUND_ROWS | CLIENT.IGNORE_SPACE, "latin1")):
+            with contextlib.closing(blog.connect(client_flag=flags, charset=charset)) as connection:
+                for hint in ("primary", "replica"):
+                    assert ask(connection, f"/* holdfast: {hint} */ {ask_both}") == [(int(flags != 0), charset)]
+                ask(connection, f"INSERT INTO {maria_table} SELECT 1, 'same' WHERE NOT EXISTS (SELECT 1 FROM {maria_table})")
+                with connection.cursor() as cursor:
+                    assert cursor.execute(f"UPDATE {maria_table} SET v = 'same'") == int(flags != 0)
+
+
 def test_interactive_clients_have_a_timeout_of_their_own(blog, shared_maria):
     for server in shared_maria.servers:
         server.execute("SET GLOBAL interactive_timeout = 12345")
@@ -291,3 +313,43 @@ def test_shutdown_is_not_passed_on(blog, shared_maria):
         assert refused.value.number == 1227
         assert client.value("SELECT 'there'") == "there"
     assert shared_maria.primary.is_running()
+
+
+@pytest.mark.parametrize("kind", ["modern", "classic"])
+def test_commands_that_end_in_an_eof(blog, kind):
+    """A classic client gets the classic one: five bytes, and no more."""
+    with MySqlWire(blog.port) as client:
+        client.log_in("boss", PASSWORDS["boss"], capabilities=KINDS[kind])
+        for code, argument in ((wire.SET_OPTION, struct.pack("<H", 0)), (wire.SET_OPTION, struct.pack("<H", 1)), (13, b"")):
+            client.start(code, argument)
+            answer = client.receive_answer()
+            assert answer[0] == 0xFE and len(answer) == (7 if kind == "modern" else 5)
+        assert client.value("SELECT 'in step'") == "in step"
+
+
+# -- replication through the proxy ---------------------------------------------------------------------------
+
+
+def test_replica_behind_the_proxy(make_maria, start_proxy):
+    """Events come without an end, and the replica acknowledges them (semi-synchronously) at any time in between."""
+    cluster = make_maria(replicas=1, synchronous=True)
+    cluster.execute("CREATE TABLE t (i int)")
+    proxy = start_proxy(cluster)
+    (replica,) = cluster.replicas
+    cluster.primary.execute("SET GLOBAL rpl_semi_sync_master_timeout = 10000", database=None)
+    replica.execute(f"STOP SLAVE; CHANGE MASTER TO MASTER_PORT = {proxy.port}; START SLAVE", database=None)
+    cluster.wait_replicating()
+    cluster.require_synchronous()
+    cluster.primary.execute("SET GLOBAL rpl_semi_sync_master_timeout = 10000", database=None)
+    before = int(cluster.primary.global_status("Rpl_semi_sync_master_yes_tx"))
+    for number in range(300):  # packet numbers wrap
+        cluster.primary.execute(f"INSERT INTO t VALUES ({number})")
+    assert int(cluster.primary.global_status("Rpl_semi_sync_master_yes_tx")) >= before + 300
+    cluster.wait_replayed()
+    assert replica.value("SELECT COUNT(*) FROM t") == 300
+    # It still replicates through the proxy, and comes back when the primary does.
+    cluster.primary.stop()
+    cluster.primary.start()
+    cluster.primary.execute("INSERT INTO t VALUES (300)")
+    cluster.wait_replayed()
+    assert replica.value("SELECT COUNT(*) FROM t") == 301

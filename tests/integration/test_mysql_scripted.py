@@ -5,7 +5,8 @@ import contextlib
 import pymysql
 import pytest
 
-from fake_mysql import FakeCluster
+import mysql_wire as wire
+from fake_mysql import PLUGIN, QUERY_ATTRIBUTES, FakeCluster, scramble
 from harness.certificates import Authority
 from harness.mariadb import SERVICE_PASSWORD
 from harness.mysql import ask, value
@@ -170,3 +171,53 @@ def test_greeting(scripted, start_proxy):
         connection.rollback()
         assert not connection.server_status & 1
         connection.ping(reconnect=False)
+
+
+def test_clients_that_send_query_attributes(scripted, start_proxy):
+    """Their servers expect them in front of every query, the proxy's own among them."""
+    proxy = start_proxy(scripted)
+    with connect(proxy) as connection:
+        assert value(connection, "SELECT 1") == "1"  # teaches the password
+    with wire.MySqlWire(proxy.port) as client:
+        client.greeting()
+        assert client.offered & QUERY_ATTRIBUTES
+        client.capabilities = wire.MODERN | QUERY_ATTRIBUTES
+        client.send_packet(wire.handshake_response("app", scramble(PASSWORD.encode(), client.salt), "shop", client.capabilities,
+                                                   plugin=PLUGIN))
+        assert client.receive_answer() == b"\1\3"
+        client.receive_answer()
+
+        def ask_it(sql, attributes=b"\0\1"):
+            client.start(wire.QUERY, attributes + sql.encode())
+            return client.results()[0]
+
+        assert ask_it("SELECT name FROM whoami").rows == [[scripted.servers[1].name.encode()]]
+        assert ask_it("INSERT INTO items VALUES (1)").end.affected == 1
+        assert ("app", "SET SESSION TRANSACTION READ ONLY") in scripted.servers[1].statements
+        # One: no NULL, types follow, a string named "trace" of value "read 1".
+        trace = b"\1\1\0\1\xfe\0" + wire.string("trace") + wire.string("read 1")
+        scripted.replicate()
+        wait_until(lambda: ask_it("SELECT name FROM whoami", trace).rows == [[scripted.servers[1].name.encode()]],
+                   "a read with attributes runs on the replica")
+        assert scripted.servers[1].attributes[-1] == {"trace": "read 1"}
+        ask_it("INSERT INTO items VALUES (1)", trace)
+        assert scripted.primary.attributes[-1] == {"trace": "read 1"}
+    # What it leaves behind is cleaned for the next one.
+    wait_until(lambda: any(user == "app" and "character_set_client=" in statement for user, statement in scripted.primary.statements),
+               "the connection is cleaned")
+
+
+def test_goodbyes_of_clients_end_no_server_connection(scripted, start_proxy):
+    """COM_QUIT is the proxy's to hear: what its client leaves behind is cleaned and serves the next one."""
+    proxy = start_proxy(scripted)
+    primary, rounds = scripted.primary, 6
+
+    def cleaned():
+        return sum(user == "app" and "character_set_client=" in statement for user, statement in primary.statements)
+
+    for number in range(1, rounds + 1):
+        with connect(proxy) as connection:
+            ask(connection, "INSERT INTO items VALUES (1)")
+        wait_until(lambda number=number: cleaned() >= number, "the connection is cleaned")
+    # A client may come a moment before the last one's connection is there again.
+    assert [user for user, _ in primary.logins].count("app") <= rounds // 2

@@ -12,6 +12,8 @@ import urllib.request
 import psycopg
 import pytest
 
+from harness import load as postgres_load
+from harness import mysql_load
 from harness.load import TABLES, Counter, Idler, Inserter, Load, Reader
 from harness.proxy import BINARY
 from harness.waiting import wait_until
@@ -43,8 +45,8 @@ class Operator:
     def cluster(self, name="shop"):
         return next(each for each in self.json("status")["clusters"] if each["name"] == name)
 
-    def server(self, server):
-        return next(each for each in self.cluster()["servers"] if each["name"] == server.name)
+    def server(self, server, cluster="shop"):
+        return next(each for each in self.cluster(cluster)["servers"] if each["name"] == server.name)
 
     def sessions(self, **wanted):
         return [each for each in self.json("sessions")["sessions"]
@@ -86,24 +88,52 @@ def own_sessions(server):
 # -- drain ------------------------------------------------------------------------------------------------
 
 
-def test_each_standby_is_drained_in_turn_under_load(make_cluster, start_proxy):
+class InPostgres:
+    """What a server itself says of the application's connections."""
+
+    now = staticmethod(own_sessions)
+    ever = staticmethod(app_sessions)
+
+
+class InMaria:
+    """The same."""
+
+    @staticmethod
+    def now(server):
+        return server.value("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'app'", database=None)
+
+    @staticmethod
+    def ever(server):
+        return server.value("SELECT TOTAL_CONNECTIONS FROM information_schema.USER_STATISTICS WHERE USER = 'app'",
+                            database=None)
+
+
+@pytest.mark.parametrize("protocol", ["postgres", "mysql"])
+def test_each_replica_is_drained_in_turn_under_load(make_cluster, make_maria, start_proxy, protocol):
     """0 errors, nobody loses the connection, and no statement of theirs is on the server after its drain."""
-    cluster = make_cluster()
-    cluster.primary.execute(TABLES)
+    if protocol == "postgres":
+        cluster, load_of, server_says = make_cluster(), postgres_load, InPostgres
+    else:
+        cluster, load_of, server_says = make_maria(), mysql_load, InMaria
+        for server in cluster.servers:
+            server.execute("SET GLOBAL userstat = 1", database=None)
+    cluster.execute(load_of.TABLES)
     proxy = start_proxy(cluster, before_start=with_admin_socket)
     operator = Operator(proxy)
-    load = Load(proxy, {Inserter: 10, Counter: 10, Reader: 40, Idler: 10}, pause=0.02).start()
-    for server in cluster.standbys:
+    own_sessions, app_sessions = server_says.now, server_says.ever
+    kinds = {load_of.Inserter: 10, load_of.Counter: 10, load_of.Reader: 40, load_of.Idler: 10}
+    load = load_of.Load(proxy, kinds, pause=0.02).start()
+    for server in cluster.replicas if protocol == "mysql" else cluster.standbys:
         wait_until(lambda: own_sessions(server) > 0, f"{server} has clients", 30)
-        operator("drain", f"shop/{server.name}", "--wait", "--reason", "new kernel")
+        operator("drain", f"{cluster.name}/{server.name}", "--wait", "--reason", "new kernel")
         assert own_sessions(server) == 0
-        told = operator.server(server)
+        told = operator.server(server, cluster.name)
         assert (told["state"], told["health"], told["state_reason"]) == ("drain", "up", "new kernel")
         assert (told["connections"], told["takes_reads"]) == (0, False)
         before, done = app_sessions(server), sum(client.done for client in load.clients)
         wait_until(lambda: sum(client.done for client in load.clients) > done + 500, "the clients work on", 60)
         assert (own_sessions(server), app_sessions(server)) == (0, before)
-        operator("ready", f"shop/{server.name}")
+        operator("ready", f"{cluster.name}/{server.name}")
         wait_until(lambda: own_sessions(server) > 0, f"{server} is used again", 60)
     load.stop()
     assert load.dropped() == []
@@ -226,7 +256,7 @@ def test_a_server_in_maintenance_can_not_become_the_primary(make_cluster, start_
 
 def test_a_recovered_standby_gets_its_share_slowly(make_cluster, start_proxy):
     cluster = make_cluster()
-    proxy = start_proxy(cluster, before_start=with_admin_socket, routing={"slow_start": "20s"})
+    proxy = start_proxy(cluster, before_start=with_admin_socket, routing={"slow_start": "10s"})
     operator = Operator(proxy)
     standby = cluster.standbys[0]
     assert operator.server(standby)["weight_now"] == 100

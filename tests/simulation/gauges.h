@@ -48,7 +48,7 @@ public:
     void statement(ServerId, engine::Target target, engine::RouteReason, sql::Reason) override {
         ++statements[static_cast<size_t>(target)];
     }
-    void statement_done(engine::Target, ServerId, Duration waited, Duration served) override {
+    void statement_done(engine::Target, Duration waited, Duration served) override {
         if (waited < Duration::zero() || served < Duration::zero()) {
             books_.problem("a statement's time is negative");
         }
@@ -65,6 +65,7 @@ public:
     void state_replayed(bool) override {}
     void loss(engine::LossOutcome outcome) override { ++losses[static_cast<size_t>(outcome)]; }
     void cancel_request(bool) override {}
+    void query_timed_out() override { ++query_timeouts; }
     void stale_read_avoided() override {}
     void failover_completed(Duration) override { ++failovers; }
     void view_changed(const health::View&) override {}
@@ -92,6 +93,7 @@ public:
 
     std::array<int, engine::client_state_count> clients{};
     std::array<int, engine::close_reason_count> closed{};
+    int query_timeouts = 0;
     std::array<int, engine::target_count> statements{};
     std::array<int, engine::loss_outcome_count> losses{};
     int accepted = 0;

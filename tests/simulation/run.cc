@@ -11,6 +11,7 @@
 #include "tests/simulation/client.h"
 #include "tests/simulation/faults.h"
 #include "tests/simulation/gauges.h"
+#include "tests/simulation/operator.h"
 #include "tests/simulation/sim_link.h"
 #include "tests/simulation/sim_prober.h"
 #include "tests/simulation/sim_world.h"
@@ -19,6 +20,9 @@ namespace holdfast::simulation {
 namespace {
 
 using namespace std::chrono_literals;
+
+/// Longer than most transactions here, shorter than some.
+constexpr Duration drain_timeout = 2s;
 
 /// Roles come from here at random times; logins are by trust, so nobody needs a secret.
 class SimDirectory final : public engine::Directory {
@@ -70,6 +74,7 @@ private:
     std::unique_ptr<health::Monitor> monitor_;
     engine::Cluster* cluster_ = nullptr;
     engine::EntranceRef entrance_;
+    std::unique_ptr<Operator> operator_;  // in some runs
     std::unique_ptr<Neighbourhood> around_;
     std::vector<std::unique_ptr<Client>> clients_;
     bool over_ = false;
@@ -91,9 +96,12 @@ Run::Run(uint64_t seed, bool trace) : random_(seed), trace_(events_, trace) {
     postgres::Surroundings surroundings;
     surroundings.random = [this](std::byte* out, size_t size) { world_.random(out, size); };
     surroundings.unix_seconds = [this] { return world_.unix_seconds(); };
-    engine::ClusterParts parts{settings_, std::make_unique<postgres::PostgresDialect>(surroundings),
-                               directory_, gauges_,
-                               [this](ServerId id, health::Hint what) { monitor_->hint(id, what); }};
+    engine::ClusterParts parts{settings_,
+                               std::make_unique<postgres::PostgresDialect>(surroundings),
+                               directory_,
+                               gauges_,
+                               [this](ServerId id, health::Hint what) { monitor_->hint(id, what); },
+                               [] { return drain_timeout; }};
     cluster_ = &engine_->add_cluster(std::move(parts));
     entrance_ =
         std::make_shared<const engine::Entrance>(engine::Entrance{*cluster_, settings_->listeners[0]});
@@ -103,6 +111,9 @@ Run::Run(uint64_t seed, bool trace) : random_(seed), trace_(events_, trace) {
                                                      books_.view(view);
                                                      cluster_->on_view(view);
                                                  });
+    if (random_.chance(35)) {
+        operator_ = std::make_unique<Operator>(network_, books_, trace_, *monitor_, *cluster_, drain_timeout);
+    }
     around_ = std::make_unique<Neighbourhood>(Neighbourhood{
         network_, books_, trace_,
         [this](std::shared_ptr<Endpoint> endpoint) {
@@ -195,9 +206,11 @@ Report Run::play() {
     monitor_->start();
     for (const auto& client : clients_) client->begin(random_.between(Duration(0ms), Duration(1500ms)));
     events_.after(random_.between(Duration(0ms), Duration(2500ms)), [this] { strike_now_and_then(); });
+    if (operator_) operator_->begin();
     const auto is_broken = [this] { return !books_.problems().empty(); };
     events_.run_until(events_.now() + random_.between(Duration(6s), Duration(25s)), is_broken);
     over_ = true;
+    if (operator_) operator_->stop();
     // The first problem ends the story: what follows from it says nothing new.
     if (!is_broken()) check_end();
     Report result;

@@ -27,16 +27,17 @@ class Authority:
         self.file = self.folder / "ca.crt"
         self.file.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
-    def _builder(self, subject, public_key):
+    def _builder(self, subject, public_key, days=30):
         now = datetime.datetime.utcnow()
         return (x509.CertificateBuilder().subject_name(subject).issuer_name(self.name).public_key(public_key)
                 .serial_number(x509.random_serial_number())
-                .not_valid_before(now - _DAY).not_valid_after(now + 30 * _DAY))
+                .not_valid_before(now - 99 * _DAY).not_valid_after(now + days * _DAY))
 
-    def issue(self, common_name, names=(), addresses=(), owner=None):
-        """Writes <common_name>.crt and .key (mode 0600) and returns their paths."""
+    def issue(self, common_name, names=(), addresses=(), owner=None, days=30):
+        """Writes <common_name>.crt and .key (mode 0600) and returns their paths. `days` may be below 0."""
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]), key.public_key())
+        builder = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]), key.public_key(),
+                                days)
         alternatives = ([x509.DNSName(name) for name in names]
                         + [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses])
         if alternatives:

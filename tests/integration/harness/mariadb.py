@@ -196,7 +196,8 @@ class Server(ServerProcess):
         return _sequence(self.value("SELECT @@gtid_slave_pos", database=None))
 
     def promote(self, synchronous=False):
-        """Returns when it takes writes. What it has received and not yet applied is applied first."""
+        """Returns when it takes writes: the moment in seconds since 1970, by its own clock. What it has received and not
+        yet applied is applied first."""
         self.execute("STOP SLAVE IO_THREAD", database=None)
         received = self.received_position()
         wait_until(lambda: self.applied_position() >= received, f"{self} has applied what it has received")
@@ -204,7 +205,12 @@ class Server(ServerProcess):
         self.execute("STOP SLAVE; RESET SLAVE ALL", database=None)
         if synchronous:
             self.require_synchronous()
-        self.execute("SET GLOBAL read_only = 0", database=None)
+        with contextlib.closing(self.connect(None, client_flag=CLIENT.MULTI_STATEMENTS)) as connection:
+            with connection.cursor() as cursor:
+                # In one message: whoever asks may be slow to hear of it.
+                cursor.execute("SET GLOBAL read_only = 0; SELECT UNIX_TIMESTAMP(SYSDATE(6))")
+                cursor.nextset()
+                return float(cursor.fetchone()[0])
 
     def status_value(self, name):
         return self.value(f"SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = '{name}'",
@@ -260,6 +266,7 @@ class MariaCluster(Cluster):
         super().__init__(template, folder, "my", replicas)
         self.synchronous = synchronous
         self.promoted_at = None  # the moment, monotonic, when the present primary took writes
+        self.promoted_time = None  # the same in seconds since 1970, by its own clock and before any replica followed
         for server in self.servers:
             server.options.update({"ssl_cert": "server.crt", "ssl_key": "server.key", "ssl_ca": "ca.crt",
                                    **({"rpl_semi_sync_slave_enabled": "ON"} if synchronous else {}), **(settings or {}),
@@ -301,7 +308,7 @@ class MariaCluster(Cluster):
         """
         server = server or self.most_advanced_replica()
         others = [replica for replica in self.running_replicas() if replica is not server]
-        server.promote(self.synchronous)
+        self.promoted_time = server.promote(self.synchronous)
         self.promoted_at = time.monotonic()
         self.primary = server
         if follow:

@@ -1,7 +1,9 @@
 """The proxy under test: a configuration, a process, its log and metrics."""
 
+import datetime
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import urllib.request
@@ -185,6 +187,13 @@ class ProxyProcess:
 
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def writes_resumed_at(self, primary):
+        """When it had the first answer to a write on its new primary, by its log, in seconds since 1970; None when that
+        does not tell."""
+        changed = self.log_text().rpartition(f"to={primary.name} epoch=")[2]
+        times = re.findall(r"^ts=(\S+)Z .*event=writes_resumed", changed, re.MULTILINE)
+        return datetime.datetime.fromisoformat(times[0] + "+00:00").timestamp() if times else None
 
     def log_tail(self, lines=60):
         return "\n".join(self.log_text().splitlines()[-lines:])

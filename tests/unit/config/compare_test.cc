@@ -43,11 +43,23 @@ keepalive = { idle = "7s", interval = "7s", count = 7 }
 health = { interval = "7s", fast = "70ms", timeout = "7s", fall = 7, rise = 7 }
 pool = { mode = "session", max_connections = 7, idle_timeout = "7s" }
 failover = { mode = "follow", wait = "70s", no_primary = "reject", replay = true }
+send_proxy_protocol = "v1"
+access = [{ user = "a", database = "a", address = ["10.0.0.0/8"], tls = true, action = "allow" }]
+timeouts = { idle = "7s", idle_in_transaction = "7s", transaction = "7s", query = "7s" }
+[cluster.shop.limits]
+user_connections = 7
+database_connections = 7
+connect_rate = 7
+connect_burst = 7
+login_failures = 7
+login_delay = "7s"
+exceptions = [{ user = "a", connections = 7 }, { database = "a", connections = 7 }]
 [[cluster.shop.listener]]
 listen = ["0.0.0.0:6432", "/run/holdfast/pg"]
 role = "primary"
 tls = { mode = "require", cert = "/pki/a.pem", key = "/pki/a.key", client_ca = "/pki/a.pem" }
 allow = ["10.0.0.0/8"]
+proxy_protocol = { from = ["10.0.0.0/8"], required = false }
 auth = "scram"
 [cluster.shop.routing]
 consistency = "eventual"
@@ -150,7 +162,13 @@ TEST_CASE("compare: notices a change of any key") {
     change("role = \"primary\"", "role = \"replica\"");
     change("mode = \"require\", cert = \"/pki/a.pem\", key = \"/pki/a.key\", client_ca = \"/pki/a.pem\"",
            "mode = \"prefer\", cert = \"/pki/b.pem\", key = \"/pki/b.key\", client_ca = \"/pki/b.pem\"");
+    change("\"v1\"", "\"v2\"");
+    change(R"(user = "a", database = "a", address = ["10.0.0.0/8"], tls = true, action = "allow")",
+           R"(user = "b", database = "b", address = ["10.2.0.0/16"], tls = false, action = "deny")");
+    change("exceptions = [{ user = \"a\"", "exceptions = [{ user = \"b\"");
+    change("{ database = \"a\", connections", "{ database = \"b\", connections");
     change("10.0.0.0/8", "192.168.0.0/16");
+    change("from = [\"10.0.0.0/8\"], required = false", "from = [\"10.2.0.0/16\"], required = true");
     change("\"scram\"", "\"password\"");
     change("eventual", "primary");
     change("\"random\"", "\"round_robin\"");

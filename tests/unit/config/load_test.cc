@@ -448,6 +448,10 @@ TEST_CASE("service: without one the settings stand, and the warning says what to
     CHECK(says(loaded,
                "CREATE ROLE holdfast LOGIN PASSWORD '...'; GRANT pg_monitor TO holdfast; GRANT SELECT ON "
                "pg_catalog.pg_authid TO holdfast;"));
+    const Loaded mysql =
+        load("[cluster.blog]\nprotocol = \"mysql\"\nlisten = \"0.0.0.0:3306\"\nservers = [\"a\"]\n");
+    CHECK(says(mysql, "1:1: warning: cluster.blog has no service account"));
+    CHECK(says(mysql, "GRANT SELECT ON mysql.global_priv TO holdfast@'%'"));
     CHECK_FALSE(says(load(bare + "[[user]]\nname = \"a\"\npassword = \"x\"\n"), "nobody can"));
     CHECK(says(load(bare + "service = { password = \"x\" }\n"), "cluster.shop.service: 'user' is missing"));
 }

@@ -295,3 +295,58 @@ TEST_CASE("session log: so many bytes in one transaction and no more") {
     CHECK(log.take_loss());
     CHECK(replay(log) == "SET a = " + value + "2");
 }
+
+TEST_CASE("session log: what was made under a setting by which texts are read is replayed under it") {
+    const auto variable = [](const std::string& name, const std::string& value) {
+        return Effect{EffectKind::user_variable, name, "SET @" + name + " = " + value};
+    };
+    SessionLog log;
+    log.record_now({EffectKind::set, "names", "SET NAMES latin1"});
+    log.record_now(variable("a", "'\xe4'"));
+    log.record_now({EffectKind::set, "names", "SET NAMES utf8mb4"});
+    log.record_now(variable("b", "'x'"));
+    CHECK(replay(log) == "SET NAMES latin1; SET @a = '\xe4'; SET NAMES utf8mb4; SET @b = 'x'");
+    CHECK(bytes_of(log) == log.bytes());
+    SUBCASE("and no longer than that is there") {
+        log.record_now(variable("a", "1"));
+        CHECK(replay(log) == "SET NAMES utf8mb4; SET @b = 'x'; SET @a = 1");
+    }
+    SUBCASE("however often they change") {
+        for (int i = 0; i < 100; ++i) {
+            log.record_now({EffectKind::set, "names", "SET NAMES latin1"});
+            log.record_now({EffectKind::set, "names", "SET NAMES utf8mb4"});
+        }
+        CHECK(replay(log) ==
+              "SET NAMES latin1; SET @a = '\xe4'; SET NAMES utf8mb4; SET @b = 'x'; SET NAMES utf8mb4");
+    }
+    SUBCASE("whatever else is set") {
+        log.record_now(set("time_zone"));
+        log.record_now(set("time_zone", "2"));
+        log.record_now({EffectKind::set, "schema", "USE `other`"});
+        CHECK(replay(log) ==
+              "SET NAMES latin1; SET @a = '\xe4'; SET NAMES utf8mb4; SET @b = 'x'; SET time_zone = 2; USE "
+              "`other`");
+    }
+    CHECK(bytes_of(log) == log.bytes());
+}
+
+TEST_CASE("session log: statements are prepared again in the schema that they were prepared in") {
+    SessionLog log;
+    log.record_now({EffectKind::set, "schema", "USE `a`"});
+    log.record_now(prepare("p"));
+    log.record_now({EffectKind::set, "schema", "USE `b`"});
+    CHECK(replay(log) == "USE `a`; PREPARE p AS SELECT 1; USE `b`");
+    log.record_now({EffectKind::deallocate, "p", ""});
+    log.record_now({EffectKind::set, "schema", "USE `b`"});
+    CHECK(replay(log).starts_with("USE `b`") == false);
+    CHECK(replay(log).find("USE `a`") == std::string::npos);
+}
+
+TEST_CASE("session log: RESET ALL comes behind what was made before it") {
+    SessionLog log;
+    log.record_now(set("standard_conforming_strings", "off"));
+    log.record_now({EffectKind::prepare, "p", "PREPARE p AS SELECT 'a\\'b'"});
+    log.record_now({EffectKind::reset_all, "", ""});
+    CHECK(replay(log) == "SET standard_conforming_strings = off; PREPARE p AS SELECT 'a\\'b'; RESET ALL");
+    CHECK(bytes_of(log) == log.bytes());
+}

@@ -202,7 +202,7 @@ TEST_CASE("mysql conversation: a request longer than a packet streams, and is re
 }
 
 TEST_CASE("mysql conversation: a file that the server asks for is relayed to its end") {
-    Lab lab;
+    Lab lab(modern_client | capability::local_files);
     lab.send(query("LOAD DATA LOCAL INFILE 'f' INTO TABLE t"));
     const std::string wish = packet(1,
                                     "\xfb"
@@ -339,7 +339,7 @@ TEST_CASE(
 }
 
 TEST_CASE("mysql conversation: an empty packet behind a full one does not end a file") {
-    Lab lab;
+    Lab lab(modern_client | capability::local_files);
     lab.send(query("LOAD DATA LOCAL INFILE 'f' INTO TABLE t"));
     lab.receive(packet(1,
                        "\xfb"
@@ -361,7 +361,7 @@ TEST_CASE("mysql conversation: an empty packet behind a full one does not end a 
 }
 
 TEST_CASE("mysql conversation: a file whose server is lost is read to its end before the client is told") {
-    Lab lab;
+    Lab lab(modern_client | capability::local_files);
     lab.send(query("LOAD DATA LOCAL INFILE 'f' INTO TABLE t"));
     lab.receive(packet(1,
                        "\xfb"
@@ -383,22 +383,23 @@ TEST_CASE("mysql conversation: a file whose server is lost is read to its end be
 TEST_CASE("mysql conversation: a connection that multi-statements were switched off on is not for others") {
     Lab lab(modern_client | capability::multi_statements);
     ByteBuffer out;
-    CHECK(lab.conversation->append_reset(out));
+    CHECK(lab.conversation->append_reset(Slot::a, out));
     lab.send(command_of(command::set_option, std::string("\x01\x00", 2)));
     lab.receive(packet(1, std::string("\xfe\x00\x00\x02\x00", 5)));
-    CHECK_FALSE(lab.conversation->append_reset(out));
+    CHECK_FALSE(lab.conversation->append_reset(Slot::a, out));
     // The other connection follows, and stays behind when they are switched on again.
     lab.scratch.clear();
     CHECK(lab.synchronise(Slot::b).starts_with(command_of(command::set_option, std::string("\x01\x00", 2))));
     lab.receive(packet(1, std::string("\xfe\x00\x00\x02\x00", 5)) + ok_packet(1), Slot::b);
     lab.send(command_of(command::set_option, std::string("\x00\x00", 2)));
     lab.receive(packet(1, std::string("\xfe\x00\x00\x02\x00", 5)));
-    CHECK_FALSE(lab.conversation->append_reset(out));
+    CHECK_FALSE(lab.conversation->append_reset(Slot::a, out));
 }
 
 TEST_CASE(
-    "mysql conversation: the proxy's own statements are plain ones, whatever the client's capabilities") {
-    // With query attributes a server would take the first letter of each for a number of parameters.
-    CHECK((offered_capabilities("8.0.36", true) & capability::query_attributes) == 0);
-    CHECK((identity_capabilities & capability::query_attributes) == 0);
+    "mysql conversation: query attributes are offered where servers have them, and to a pool of their own") {
+    CHECK((offered_capabilities("8.0.36", true) & capability::query_attributes) != 0);
+    CHECK((offered_capabilities("8.0.22", true) & capability::query_attributes) == 0);
+    CHECK((offered_capabilities("11.8.2-MariaDB", true) & capability::query_attributes) == 0);
+    CHECK((identity_capabilities & capability::query_attributes) != 0);
 }

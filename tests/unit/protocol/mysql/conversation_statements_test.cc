@@ -406,8 +406,8 @@ TEST_CASE("mysql statements: no client prepares more than a session may hold") {
         if (lab.kind == CutKind::answer) break;
         lab.receive(prepared_answer(1));
     }
-    CHECK(prepared * sql.size() <= limits::session_state_bytes_max);
-    CHECK(prepared > 50);
+    CHECK(prepared * sql.size() <= limits::prepared_bytes_max);
+    CHECK(prepared > 300);
     CHECK(lab.answer.find("Can't create more than") != std::string::npos);
     // Room is made by closing one.
     lab.send(command_of(command::stmt_close, id_bytes(1)));

@@ -7,6 +7,7 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/mysql/client_login.h"
+#include "protocol/mysql/dialect.h"
 #include "protocol/mysql/ed25519.h"
 #include "protocol/mysql/greeting.h"
 #include "protocol/mysql/server_login.h"
@@ -71,7 +72,7 @@ dialect::Identity identity_of() {
     identity.database = "shop";
     identity.parameters = {{"collation", "33"},
                            {"capabilities", std::to_string(capability::found_rows | capability::progress |
-                                                           capability::optional_resultset_metadata)},
+                                                           capability::bulk_unit_results)},
                            {"attr:program_name", "till"}};
     return identity;
 }
@@ -529,15 +530,60 @@ TEST_CASE("server login: the password in full needs TLS or a public key") {
     CHECK(xor_with_salt(decrypted->reveal(), as_bytes(std::string(20, 'x'))).reveal() == raw("pencil\0"));
 }
 
-TEST_CASE("server login: an error to the tracking statement is tolerated and noted") {
+TEST_CASE("server login: a server that does not report what changes is refused") {
     Greeted greeted;
     REQUIRE(greeted.on(2, raw("\0\0\0\2\0\0\0")) == Step::need_bytes);
-    CHECK(std::string(as_text(greeted.sent).substr(4)) == "\3" + std::string(tracking_statement_mariadb));
-    CHECK(greeted.on(1, raw("\xff\xa9\x04#HY000Unknown system variable")) == Step::done);
-    CHECK(parameter(greeted.login.parameters(), "tracking") == "off");
+    CHECK(std::string(as_text(greeted.sent).substr(4)) ==
+          "\3" + std::string(tracking_statement_mariadb) + std::string(report_of_reading));
+    CHECK(greeted.on(1, raw("\xff\xa9\x04#HY000Unknown system variable")) == Step::failed);
+    CHECK(greeted.login.refusal().message.find("Unknown system variable") != std::string::npos);
+    // Who has to change his password first is let in to do so.
+    Greeted expired;
+    REQUIRE(expired.on(2, raw("\0\0\0\2\0\0\0")) == Step::need_bytes);
+    CHECK(expired.on(1, raw("\xff\x1c\x07#HY000You must SET PASSWORD")) == Step::done);
+    CHECK(parameter(expired.login.parameters(), "tracking") == "off");
     Greeted mysql(mysql_version);
     REQUIRE(mysql.on(2, raw("\0\0\0\2\0\0\0")) == Step::need_bytes);
-    CHECK(std::string(as_text(mysql.sent).substr(4)) == "\3" + std::string(tracking_statement_mysql));
+    CHECK(std::string(as_text(mysql.sent).substr(4)) ==
+          "\3" + std::string(tracking_statement_mysql) + std::string(report_of_reading));
+    ByteBuffer state;
+    append_system_variable(state, "sql_mode", "ANSI_QUOTES,STRICT_TRANS_TABLES");
+    append_system_variable(state, "character_set_client", "latin1");
+    ByteBuffer told;
+    OkPacket ok;
+    ok.session_state = state;
+    append_ok(told, 1, ok, capability::protocol_41 | capability::session_track);
+    CHECK(mysql.on(1, as_text(told).substr(4)) == Step::done);
+    CHECK(parameter(mysql.login.parameters(), "sql_mode") == "ANSI_QUOTES,STRICT_TRANS_TABLES");
+    CHECK(parameter(mysql.login.parameters(), "character_set_client") == "latin1");
+}
+
+TEST_CASE("server login: with query attributes, the proxy's own statements have none, and say so") {
+    dialect::Identity identity = identity_of();
+    identity.parameters[1].second = std::to_string(capability::query_attributes);
+    const auto greeted_by = [&](const char* version) {
+        auto login = std::make_unique<ServerLogin>(identity, Greeted::options(0));
+        Setup setup;
+        setup.version = version;
+        ClientLogin server(client_options(setup));
+        ByteBuffer greeting, sent;
+        server.start(greeting);
+        login->on_bytes(greeting, sent);
+        return login;
+    };
+    const auto login = greeted_by("8.0.23");
+    ByteBuffer ok, sent;
+    append_packet(ok, 2, as_bytes(raw("\0\0\0\2\0\0\0")));
+    REQUIRE(login->on_bytes(ok, sent).step == Step::need_bytes);
+    CHECK(std::string(as_text(sent).substr(4)) ==
+          raw("\3\0\1") + std::string(tracking_statement_mysql) + std::string(report_of_reading));
+    ByteBuffer cancel;
+    MysqlDialect({}).append_cancel(login->cancel_key(), cancel);
+    CHECK(std::string(as_text(cancel).substr(4)) == raw("\3\0\1") + "KILL QUERY 77");
+    // Where a server has none, the client's requests would make no sense.
+    const auto refusal = greeted_by("8.0.22")->refusal();
+    CHECK(refusal.kind == Kind::identity);
+    CHECK(refusal.message.find("8.0.22") != std::string::npos);
 }
 
 namespace {
@@ -580,9 +626,18 @@ struct Opened {
 }  // namespace
 
 TEST_CASE("client login: the greeting") {
-    for (const bool mariadb : {true, false}) {
+    struct Row {
+        const char* version;  // as the server's variable has it
+        const char* greeted;
+        bool has_attributes = false;
+    };
+    for (const Row& row :
+         {Row{"10.11.6-MariaDB", "5.5.5-10.11.6-MariaDB"}, Row{"11.4.2-MariaDB-log", "11.4.2-MariaDB-log"},
+          Row{"8.0.22", "8.0.22"}, Row{"8.0.23", "8.0.23", true}, Row{"8.4.1", "8.4.1", true}}) {
+        CAPTURE(row.version);
+        const bool mariadb = is_mariadb(row.version);
         Setup setup;
-        setup.version = mariadb ? mariadb_version : mysql_version;
+        setup.version = row.version;
         ClientLogin login(client_options(setup));
         ByteBuffer out;
         login.start(out);
@@ -591,7 +646,7 @@ TEST_CASE("client login: the greeting") {
         CHECK((*packet)->sequence == 0);
         const auto greeting = parse_greeting((*packet)->payload);
         REQUIRE(greeting);
-        CHECK(greeting->version == setup.version);
+        CHECK(greeting->version == row.greeted);
         CHECK(greeting->connection_id == 77);
         CHECK(greeting->salt.size() == 20);
         CHECK(greeting->collation == 45);
@@ -599,7 +654,7 @@ TEST_CASE("client login: the greeting") {
         CHECK(((greeting->capabilities & capability::client_mysql) == 0) == mariadb);
         CHECK(((greeting->capabilities & capability::cache_metadata) != 0) == mariadb);
         CHECK(((greeting->capabilities & capability::optional_resultset_metadata) == 0) == mariadb);
-        CHECK((greeting->capabilities & capability::query_attributes) == 0);
+        CHECK(((greeting->capabilities & capability::query_attributes) != 0) == row.has_attributes);
         CHECK((greeting->capabilities & capability::compress) == 0);
         CHECK((greeting->capabilities & capability::bulk_unit_results) == 0);
         for (size_t cut = 0; cut < (*packet)->payload.size() - plugin::native.size() - 1; ++cut) {

@@ -456,5 +456,5 @@ TEST_CASE("conversation: replication is the primary's alone and never runs again
     CHECK_FALSE(lab.facts.rerunnable);
     CHECK(lab.talk.pins().replication);
     ByteBuffer out;
-    CHECK_FALSE(lab.talk.append_reset(out));
+    CHECK_FALSE(lab.talk.append_reset(Slot::a, out));
 }

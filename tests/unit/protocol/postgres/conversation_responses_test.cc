@@ -494,7 +494,7 @@ TEST_CASE("conversation: what is left of an abandoned answer is swallowed") {
 TEST_CASE("conversation: a connection is reset only when nothing is under way on it") {
     const auto can_reset = [](Lab& lab) {
         ByteBuffer out;
-        const bool can = lab.talk.append_reset(out);
+        const bool can = lab.talk.append_reset(Slot::a, out);
         CHECK(as_text(out) == (can ? query("DISCARD ALL") : ""));
         return can;
     };

@@ -1,6 +1,10 @@
 #include "protocol/postgres/named_statements.h"
 
+#include <string>
+
 #include <doctest/doctest.h>
+
+#include "protocol/base/limits.h"
 
 using namespace holdfast;
 using namespace holdfast::postgres;
@@ -86,4 +90,32 @@ TEST_CASE("named statements: portals last until they are closed, or all of them 
     names.forget_portals();
     CHECK_FALSE(names.portal(""));
     CHECK_FALSE(names.portal("p"));
+}
+
+TEST_CASE("named statements: so many bytes and no more") {
+    NamedStatements names;
+    constexpr size_t bytes = 200'000;
+    size_t count = 0;
+    for (; count < 1'000 && names.has_room(bytes); ++count) {
+        StatementRef made(new Statement);
+        made->body.assign(bytes - 10, 'x');
+        names.at("s" + std::to_string(count)).meant = made;
+    }
+    CHECK(count * bytes <= limits::prepared_bytes_max);
+    CHECK(count > 250);
+    CHECK_FALSE(names.has_room(bytes));
+    // Room is made by closing some, whatever had to be counted for that.
+    for (size_t i = 0; i < count / 2; ++i) {
+        names.at("s" + std::to_string(i)).meant = {};
+        names.forget_if_unused("s" + std::to_string(i));
+    }
+    CHECK(names.has_room(bytes));
+    // Many small ones take room too.
+    NamedStatements small;
+    size_t made = 0;
+    for (; made < 1'000'000 && small.has_room(1); ++made) {
+        StatementRef statement(new Statement);
+        small.at("s" + std::to_string(made)).meant = statement;
+    }
+    CHECK(made * limits::prepared_overhead_bytes <= limits::prepared_bytes_max);
 }

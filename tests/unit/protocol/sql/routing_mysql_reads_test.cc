@@ -87,8 +87,12 @@ TEST_CASE("MySQL routing rows 6, 7 and 89: INTO has three places") {
 
 TEST_CASE("MySQL routing row 8: user locks") {
     CHECK(route("SELECT GET_LOCK('a', 1)") == "primary advisory_lock");
-    CHECK(effects("SELECT GET_LOCK('a', 1)") == "advisory_lock");
-    CHECK(effects("SELECT RELEASE_LOCK('a')") == "advisory_unlock");
+    CHECK(effects("SELECT GET_LOCK('a', 1)") == "advisory_lock a");
+    CHECK(effects("SELECT RELEASE_LOCK('A')") == "advisory_unlock A");
+    CHECK(effects("SELECT RELEASE_LOCK('A')", mysql8) == "advisory_unlock a");
+    // What it came to stands in the second column.
+    CHECK(replay("SELECT NOW(), RELEASE_LOCK(?) AS r") == "1");
+    CHECK(replay("SELECT RELEASE_LOCK('a') FROM t") == "(nothing)");
     CHECK(effects("DO RELEASE_ALL_LOCKS()") == "advisory_unlock_all");
     CHECK(route("SELECT IS_FREE_LOCK('a')") == "primary advisory_lock");
     CHECK(route("SELECT IS_USED_LOCK('a')") == "primary advisory_lock");
@@ -245,7 +249,7 @@ TEST_CASE("MySQL routing rows 68 to 70: DO and functions with effects in time on
                      "SELECT MASTER_POS_WAIT('a', 1), MASTER_GTID_WAIT('0-1-1')",
                      "SELECT WAIT_FOR_EXECUTED_GTID_SET('a')"});
     CHECK(route("DO f()") == "primary unknown_function");
-    CHECK(effects("DO GET_LOCK('a', 0)") == "advisory_lock");
+    CHECK(effects("DO GET_LOCK('a', 0)") == "advisory_lock a");
 }
 
 TEST_CASE("MySQL routing row 69: CONNECTION_ID is the proxy's to answer") {

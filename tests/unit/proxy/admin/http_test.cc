@@ -282,3 +282,102 @@ TEST_CASE("http: addresses that can't be had are errors that name them") {
     admin.listen = config::Endpoint{.host = "192.0.2.1", .port = 0, .unix_path = {}};
     CHECK(HttpServer::start(loop, log, admin, {}).error().code == ErrorCode::unreachable);
 }
+
+TEST_CASE("http: bodies reach the API, up to a limit, and its answers may come later") {
+    test::PollLoop loop;
+    NullLog log;
+    config::Admin settings;
+    settings.listen = config::Endpoint{"127.0.0.1", 0, ""};
+    Request seen;
+    Reply held;
+    auto started = HttpServer::start(loop, log, settings,
+                                     {.ready = [] { return true; },
+                                      .ready_detail = [] { return std::string(); },
+                                      .metrics = [] { return std::string(); },
+                                      .api =
+                                          [&](const Request& request, Reply reply) {
+                                              seen = request;
+                                              if (request.path == "/api/later") {
+                                                  held = std::move(reply);
+                                              } else {
+                                                  reply({.body = "now"});
+                                              }
+                                          }});
+    REQUIRE(started);
+    const auto post = [&](const std::string& path, size_t bytes) {
+        return "POST " + path +
+               "?a=b%20c HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\nContent-Length: " +
+               std::to_string(bytes) + "\r\n\r\n" + std::string(bytes, 'z');
+    };
+    {
+        Client client((*started)->port());
+        client.send(post("/api/now", 1000));
+        CHECK(client.run_to_the_end(loop));
+        CHECK(body_of(client.received) == "now");
+        CHECK(seen.method == "POST");
+        CHECK(seen.body == std::string(1000, 'z'));
+        CHECK(seen.query.at("a") == "b c");
+        CHECK(seen.authorization == "Bearer t");
+        CHECK_FALSE(seen.is_local);
+        CHECK(seen.peer == "127.0.0.1");
+    }
+    {
+        Client client((*started)->port());
+        client.send(post("/api/now", http_body_bytes_max + 1));
+        CHECK(client.run_to_the_end(loop));
+        CHECK(status_of(client.received) == "HTTP/1.1 413 Content Too Large");
+    }
+    {
+        Client client((*started)->port());
+        client.send(post("/api/later", 3));
+        for (int turn = 0; turn < 20; ++turn) loop.turn(1);
+        CHECK_FALSE(client.receive());
+        REQUIRE(held);
+        held({.body = "later"});
+        held({.body = "twice"});
+        CHECK(client.run_to_the_end(loop));
+        CHECK(body_of(client.received) == "later");
+    }
+    // Whoever answers when the server is gone reaches nobody; nor does the server wait for it at its end.
+    Client client((*started)->port());
+    client.send(post("/api/later", 3));
+    for (int turn = 0; turn < 20; ++turn) loop.turn(1);
+    started->reset();
+    held({.body = "too late"});
+}
+
+TEST_CASE("http: other addresses are opened before the present ones are left") {
+    const TemporaryDirectory folder;
+    test::PollLoop loop;
+    NullLog log;
+    config::Admin settings;
+    settings.listen = config::Endpoint{"127.0.0.1", 0, ""};
+    settings.socket = folder.path / "one.sock";
+    auto started = HttpServer::start(loop, log, settings,
+                                     {.ready = [] { return true; },
+                                      .ready_detail = [] { return std::string(); },
+                                      .metrics = [] { return std::string(); }});
+    REQUIRE(started);
+    HttpServer& server = **started;
+    const uint16_t port = server.port();
+    config::Admin next = settings;
+    next.socket = folder.path / "missing" / "two.sock";
+    CHECK_FALSE(server.open(next));
+    CHECK(std::filesystem::exists(folder.path / "one.sock"));
+    next.socket = folder.path / "two.sock";
+    CHECK(server.open(next));
+    CHECK(std::filesystem::exists(folder.path / "two.sock"));
+    server.forget_opened();
+    CHECK_FALSE(std::filesystem::exists(folder.path / "two.sock"));
+    CHECK(server.open(next));
+    server.keep(next);
+    CHECK(server.port() == port);
+    Client client((folder.path / "two.sock").string());
+    client.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    CHECK(client.run_to_the_end(loop));
+    CHECK(body_of(client.received) == "ok\n");
+    CHECK(std::filesystem::exists(folder.path / "one.sock"));
+    loop.advance(3s);
+    loop.turn(1);
+    CHECK_FALSE(std::filesystem::exists(folder.path / "one.sock"));
+}

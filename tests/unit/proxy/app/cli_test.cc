@@ -94,6 +94,23 @@ TEST_CASE("command line: check prints every error, with its place, and leaves wi
     CHECK(command({"check", "/nonexistent/holdfast.toml"}).code == 1);
 }
 
+TEST_CASE("command line: check as JSON is one object, and --strict makes warnings count") {
+    const TemporaryFile doubtful(std::string(good) +
+                                 "listener = [{ listen = \"127.0.0.1:6433\", auth = \"trust\" }]\n");
+    const Outcome outcome = command({"check", doubtful.path.c_str(), "--json"});
+    CHECK(outcome.code == 0);
+    CHECK(outcome.err == "");
+    CHECK(outcome.out.starts_with("{\"file\":\"" + doubtful.path +
+                                  "\",\"good\":true,\"problems\":[{\"severity\":\"warning\",\"line\":6,"));
+    CHECK(outcome.out.ends_with("]}\n"));
+    const Outcome strict = command({"check", doubtful.path.c_str(), "--json", "--strict"});
+    CHECK(strict.code == 1);
+    CHECK(strict.out.find("\"good\":false") != std::string::npos);
+    CHECK(command({"check", doubtful.path.c_str(), "--strict"}).out == "");
+    const TemporaryFile file(good);
+    CHECK(command({"check", file.path.c_str(), "--strict"}).code == 0);
+}
+
 TEST_CASE("command line: run refuses a configuration with errors") {
     const TemporaryFile file("nonsense = true\n");
     CHECK(command({"run", "--config", file.path.c_str()}).code == 1);

@@ -1,5 +1,6 @@
 #include "proxy/app/descriptors.h"
 
+#include <limits>
 #include <sys/resource.h>
 
 #include <doctest/doctest.h>
@@ -35,6 +36,12 @@ TEST_CASE("descriptors: a limit that is too low is told with what to do") {
     CHECK(advice->find("1206") != std::string::npos);
     CHECK(advice->find("LimitNOFILE") != std::string::npos);
     CHECK(advice->find("max_clients") != std::string::npos);
+}
+
+TEST_CASE("descriptors: some are kept for the admin address, of a small limit a part") {
+    CHECK(descriptor_ceiling(20'000) == 20'000 - 192);
+    CHECK(descriptor_ceiling(256) == 192);
+    CHECK(descriptor_ceiling(std::numeric_limits<uint64_t>::max()) == std::numeric_limits<int>::max());
 }
 
 TEST_CASE("descriptors: the limit is raised to what the system allows") {

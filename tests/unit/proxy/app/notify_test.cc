@@ -72,8 +72,8 @@ TEST_CASE("service manager: hears that we are ready when we are, and that we sto
     loop.advance(1h);
     loop.turn(0);
     CHECK(manager.heard().empty());
-    us.announce_stopping();
-    CHECK(manager.heard().find("STOPPING=1") == 0);
+    us.announce_stopping(60s);
+    CHECK(manager.heard().find("STOPPING=1\nEXTEND_TIMEOUT_USEC=70000000\n") == 0);
 }
 
 TEST_CASE("service manager: its watchdog is fed twice as often as it asks, by the loop") {
@@ -97,8 +97,74 @@ TEST_CASE("service manager: without one, readiness is still announced to the log
     ServiceManager us(loop);
     int announced = 0;
     us.announce_ready([] { return true; }, [&] { ++announced; });
-    us.announce_stopping();
+    us.announce_reloading();
+    us.announce_reloaded(true);
+    us.announce_stopping(60s);
     CHECK(announced == 1);
+}
+
+TEST_CASE("service manager: is shown the status when it changes, as one line") {
+    Manager manager(nullptr);
+    PollLoop loop;
+    ServiceManager us(loop);
+    std::string status = "shop: primary pg1";
+    us.show([&] { return status; });
+    us.announce_ready([] { return true; }, [] {});
+    CHECK(manager.heard() == "READY=1\nSTATUS=shop: primary pg1");
+    loop.advance(1s);
+    loop.turn(0);
+    CHECK(manager.heard().empty());
+    status = "shop: primary pg2\nREADY=1";
+    loop.advance(1s);
+    loop.turn(0);
+    CHECK(manager.heard() == "STATUS=shop: primary pg2?READY=1");
+    us.announce_stopping(1s);
+    CHECK(manager.heard().find("STOPPING=1") == 0);
+    status = "shop: no primary";
+    loop.advance(1s);
+    loop.turn(0);
+    CHECK(manager.heard().empty());
+}
+
+TEST_CASE("service manager: hears of a reload, and of one that was rejected until the next is applied") {
+    Manager manager(nullptr);
+    PollLoop loop;
+    ServiceManager us(loop);
+    us.show([] { return std::string("fine"); });
+    us.announce_ready([] { return true; }, [] {});
+    CHECK(manager.heard() == "READY=1\nSTATUS=fine");
+    us.announce_reloading();
+    CHECK(manager.heard().find("RELOADING=1\nMONOTONIC_USEC=") == 0);
+    us.announce_reloaded(false);
+    CHECK(manager.heard().find("READY=1\nSTATUS=fine; the last reload was rejected") == 0);
+    loop.advance(1s);
+    loop.turn(0);
+    CHECK(manager.heard().empty());
+    us.announce_reloading();
+    CHECK(manager.heard().find("RELOADING=1") == 0);
+    us.announce_reloaded(true);
+    CHECK(manager.heard() == "READY=1\nSTATUS=fine");
+}
+
+TEST_CASE("service manager: a reload makes nothing ready that was not, or that is about to end") {
+    Manager manager(nullptr);
+    PollLoop loop;
+    ServiceManager us(loop);
+    bool is_ready = false;
+    us.announce_ready([&] { return is_ready; }, [] {});
+    us.announce_reloading();
+    us.announce_reloaded(true);
+    CHECK(manager.heard().empty());
+    is_ready = true;
+    loop.advance(1s);
+    loop.turn(0);
+    CHECK(manager.heard().find("READY=1") == 0);
+    us.announce_reloading();
+    CHECK(manager.heard().find("RELOADING=1") == 0);
+    us.announce_stopping(1s);
+    CHECK(manager.heard().find("STOPPING=1") == 0);
+    us.announce_reloaded(true);
+    CHECK(manager.heard().empty());
 }
 
 TEST_CASE("loop lag: samples how late its timer ran, again and again") {

@@ -173,7 +173,7 @@ public:
     void server_connection_left(ServerId, ServerConnectionState) override {}
     void server_bytes(ServerId, size_t, size_t) override {}
     void statement(ServerId, Target, RouteReason, sql::Reason) override {}
-    void statement_done(Target, ServerId, Duration, Duration) override {}
+    void statement_done(Target, Duration, Duration) override {}
     void statement_error(std::string_view) override {}
     void corrected(ServerId) override {}
     void hold_began() override {}
@@ -183,6 +183,7 @@ public:
     void state_replayed(bool) override {}
     void loss(LossOutcome) override {}
     void cancel_request(bool) override {}
+    void query_timed_out() override {}
     void stale_read_avoided() override {}
     void failover_completed(Duration) override {}
     void view_changed(const health::View&) override {}

@@ -50,6 +50,7 @@ public:
     std::unique_ptr<Timer> connect(const config::Endpoint&, const config::Cluster&, LinkOwner&,
                                    std::function<void(Result<std::unique_ptr<Link>>)> on_done) override {
         connected_ = std::move(on_done);
+        ++attempts;
         return std::make_unique<FakeTimer>(std::make_shared<Due>());
     }
     std::unique_ptr<Timer> after(Duration delay, std::function<void()> on_due) override {
@@ -71,6 +72,7 @@ public:
         std::exchange(connected_, {})(std::unique_ptr<Link>(std::move(link)));
         return made;
     }
+    int attempts = 0;  // to connect
     void pass(Duration time) {
         now_ += time;
         for (const auto& due : std::vector(timers_)) {
@@ -118,7 +120,7 @@ public:
     }
     void server_bytes(ServerId, size_t, size_t) override {}
     void statement(ServerId, Target, RouteReason, sql::Reason) override {}
-    void statement_done(Target, ServerId, Duration, Duration) override {}
+    void statement_done(Target, Duration, Duration) override {}
     void statement_error(std::string_view) override {}
     void corrected(ServerId) override {}
     void hold_began() override {}
@@ -128,6 +130,7 @@ public:
     void state_replayed(bool) override {}
     void loss(LossOutcome) override {}
     void cancel_request(bool) override {}
+    void query_timed_out() override {}
     void stale_read_avoided() override {}
     void failover_completed(Duration) override {}
     void view_changed(const health::View&) override {}
@@ -272,4 +275,37 @@ TEST_CASE("pool: connections that were to die at the end of a turn die with thei
     lab.cluster.reset();  // the process is told to end at once: no turn ends any more
     CHECK(lab.world.links == 0);
     CHECK(lab.metrics.open == 0);
+}
+
+TEST_CASE("pool: of many logins a few begin at once, and more as they end") {
+    Lab lab;
+    User user;
+    std::vector<std::unique_ptr<ServerConnection>> all;
+    const auto start = [&](int count) {
+        for (int i = 0; i < count; ++i) {
+            all.push_back(
+                std::make_unique<ServerConnection>(*lab.cluster, ServerId{1}, lab.identity, nullptr));
+            all.back()->start(user);
+        }
+    };
+    start(20);
+    CHECK(lab.world.attempts == 8);
+    // One that is given up before its turn, one that has had it.
+    all.back().reset();
+    all.front().reset();
+    CHECK(lab.world.attempts == 8);
+    lab.world.end_turn();
+    CHECK(lab.world.attempts == 10);
+    // What is urgent does not wait.
+    ServerConnection urgent(*lab.cluster, ServerId{1}, lab.identity, nullptr);
+    urgent.start(user, ServerConnection::Turn::at_once);
+    CHECK(lab.world.attempts == 11);
+    for (size_t i = 1; i <= 5; ++i) all[i].reset();
+    lab.world.end_turn();
+    CHECK(lab.world.attempts == 20);  // all that were left
+    all.clear();
+    lab.world.end_turn();
+    // The next crowd begins anew.
+    start(9);
+    CHECK(lab.world.attempts == 28);
 }

@@ -60,11 +60,137 @@ TEST_CASE("listener: says who came, and takes many in one go") {
         clients.push_back(connect_to(numeric_address("127.0.0.1", (*listener)->port())));
     CHECK(run_until(*loop, [&] { return guests.owners.size() == 200; }));
     CHECK(guests.peers[0].text.starts_with("127.0.0.1:"));
-    CHECK(guests.peers[0].ip_size == 4);
-    CHECK(guests.peers[0].ip[0] == std::byte{127});
+    CHECK(guests.peers[0].ip.size == 4);
+    CHECK(guests.peers[0].ip.bytes[0] == std::byte{127});
     CHECK_FALSE(guests.peers[0].is_unix);
     REQUIRE(::send(clients[7].get(), "x", 1, 0) == 1);
     CHECK(run_until(*loop, [&] { return guests.owners[7]->received == "x"; }));
+}
+
+namespace {
+
+/// A listener that trusts this machine to tell addresses, with what came of it.
+struct BalancedLab {
+    explicit BalancedLab(bool required = true) {
+        auto opened = Listener::open(*loop, log, {"127.0.0.1", 0, ""}, {}, nullptr, guests.taking());
+        REQUIRE(opened);
+        listener = std::move(*opened);
+        serve({{"127.0.0.0/8"}, required});
+    }
+    void serve(const config::ProxyProtocol& proxy_protocol) {
+        listener->serve({}, nullptr, proxy_protocol, guests.taking());
+    }
+    Descriptor connect() { return connect_to(numeric_address("127.0.0.1", listener->port())); }
+    static void send(const Descriptor& client, std::string_view text) {
+        REQUIRE(::send(client.get(), text.data(), text.size(), MSG_NOSIGNAL) ==
+                static_cast<ssize_t>(text.size()));
+    }
+    bool has_guest() {
+        return run_until(*loop, [&] { return !guests.owners.empty(); });
+    }
+    std::unique_ptr<Loop> loop = make_loop();
+    KeptLog log;
+    Guests guests;
+    std::unique_ptr<Listener> listener;
+};
+
+constexpr std::string_view told = "PROXY TCP4 192.0.2.7 192.0.2.1 4711 5432\r\n";
+
+}  // namespace
+
+TEST_CASE("listener: a balancer's header says who came, and the bytes behind it are the client's") {
+    BalancedLab lab;
+    const Descriptor client = lab.connect();
+    lab.send(client, told.substr(0, 20));
+    settle(*lab.loop);
+    CHECK(lab.guests.owners.empty());
+    lab.send(client, std::string(told.substr(20)) + "first");
+    REQUIRE(lab.has_guest());
+    CHECK(lab.guests.peers[0].text == "192.0.2.7:4711");
+    CHECK(lab.guests.peers[0].ip.port == 4'711);
+    CHECK(lab.guests.peers[0].local.port == 5'432);
+    CHECK_FALSE(lab.guests.peers[0].is_unix);
+    CHECK(run_until(*lab.loop, [&] { return lab.guests.owners[0]->received == "first"; }));
+    lab.send(client, " second");
+    CHECK(run_until(*lab.loop, [&] { return lab.guests.owners[0]->received == "first second"; }));
+}
+
+TEST_CASE("listener: a header without an address leaves the balancer's own") {
+    BalancedLab lab;
+    const Descriptor client = lab.connect();
+    lab.send(client, "PROXY UNKNOWN\r\n");
+    REQUIRE(lab.has_guest());
+    CHECK(lab.guests.peers[0].text.starts_with("127.0.0.1:"));
+    CHECK(lab.guests.peers[0].local.port == lab.listener->port());
+}
+
+TEST_CASE("listener: who is not trusted tells nothing, and who must tell and does not is closed") {
+    BalancedLab lab;
+    lab.serve({{"10.0.0.0/8"}, true});
+    const Descriptor stranger = lab.connect();
+    lab.send(stranger, told);
+    REQUIRE(lab.has_guest());
+    CHECK(lab.guests.peers[0].text.starts_with("127.0.0.1:"));
+    CHECK(run_until(*lab.loop, [&] { return lab.guests.owners[0]->received == told; }));
+
+    lab.serve({{"127.0.0.1"}, true});
+    const Descriptor silent = lab.connect();
+    lab.send(silent, "\x16\x03\x01");
+    CHECK(run_until(*lab.loop, [&] { return lab.log.count("proxy_header_bad") == 1; }));
+    char byte;
+    CHECK(::recv(silent.get(), &byte, 1, 0) <= 0);
+    CHECK(lab.guests.owners.size() == 1);
+}
+
+TEST_CASE("listener: a trusted peer that need not send a header is taken as it comes") {
+    BalancedLab lab(false);
+    const Descriptor plain = lab.connect();
+    lab.send(plain, "first");
+    REQUIRE(lab.has_guest());
+    CHECK(lab.guests.peers[0].text.starts_with("127.0.0.1:"));
+    CHECK(run_until(*lab.loop, [&] { return lab.guests.owners[0]->received == "first"; }));
+    const Descriptor balanced = lab.connect();
+    lab.send(balanced, told);
+    REQUIRE(run_until(*lab.loop, [&] { return lab.guests.owners.size() == 2; }));
+    CHECK(lab.guests.peers[1].text == "192.0.2.7:4711");
+}
+
+TEST_CASE("listener: leaves the last descriptors to others, and goes on when there are more again") {
+    const auto loop = make_loop();
+    KeptLog log;
+    Guests guests;
+    auto listener = Listener::open(*loop, log, {"127.0.0.1", 0, ""}, {}, nullptr, guests.taking());
+    REQUIRE(listener);
+    const auto address = numeric_address("127.0.0.1", (*listener)->port());
+    std::vector<Descriptor> clients;
+    clients.push_back(connect_to(address));
+    REQUIRE(run_until(*loop, [&] { return guests.owners.size() == 1; }));
+    loop->set_descriptor_ceiling(clients[0].get());
+    clients.push_back(connect_to(address));
+    CHECK(run_until(*loop, [&] { return log.count("accept_failed") == 1; }));
+    char byte;
+    CHECK(::recv(clients[1].get(), &byte, 1, 0) <= 0);
+    CHECK(guests.owners.size() == 1);
+    loop->set_descriptor_ceiling(1'000'000);
+    clients.push_back(connect_to(address));
+    CHECK(run_until(*loop, [&] { return guests.owners.size() == 2; }));
+    CHECK(log.count("accepting_again") == 1);
+}
+
+TEST_CASE("listener: dies while headers are awaited, and a peer that leaves before its header is forgotten") {
+    BalancedLab lab;
+    {
+        const Descriptor gone = lab.connect();
+        lab.send(gone, "PROXY ");
+        settle(*lab.loop);
+    }
+    CHECK(run_until(*lab.loop, [&] { return lab.log.count("proxy_header_bad") == 1; }));
+    const Descriptor waiting = lab.connect();
+    lab.send(waiting, "PROXY ");
+    settle(*lab.loop);
+    lab.listener.reset();
+    settle(*lab.loop);
+    CHECK(lab.guests.owners.empty());
 }
 
 TEST_CASE("listener: every address means both families, and one port") {
@@ -78,7 +204,7 @@ TEST_CASE("listener: every address means both families, and one port") {
         const auto v4 = connect_to(numeric_address("127.0.0.1", (*listener)->port()));
         const auto v6 = connect_to(numeric_address("::1", (*listener)->port()));
         CHECK(run_until(*loop, [&] { return guests.peers.size() == 2; }));
-        CHECK(guests.peers[0].ip_size + guests.peers[1].ip_size == 20);
+        CHECK(guests.peers[0].ip.size + guests.peers[1].ip.size == 20);
     }
     // An IPv6 listener leaves IPv4 alone.
     auto v6 = Listener::open(*loop, log, {"::", 0, ""}, {}, nullptr, guests.taking());

@@ -1,21 +1,20 @@
-#include "proxy/app/access.h"
+#include "config/networks.h"
 
 #include <algorithm>
-#include <arpa/inet.h>
 #include <charconv>
 #include <cstring>
 
-namespace holdfast::app {
+#include "protocol/base/ip_address.h"
 
-AccessList::AccessList(const std::vector<std::string>& blocks) {
+namespace holdfast::config {
+
+Networks::Networks(const std::vector<std::string>& blocks) {
     for (const auto& text : blocks) {
         Block block;
         const size_t slash = text.find('/');
-        const std::string address = text.substr(0, slash);
-        if (inet_pton(AF_INET, address.c_str(), block.network.data()) == 1) {
-            block.size = 4;
-        } else if (inet_pton(AF_INET6, address.c_str(), block.network.data()) == 1) {
-            block.size = 16;
+        if (const auto address = parse_ip(std::string_view(text).substr(0, slash))) {
+            block.network = address->bytes;
+            block.size = address->size;
         }
         block.bits = static_cast<unsigned>(block.size * 8);
         if (slash != std::string::npos) {
@@ -26,8 +25,7 @@ AccessList::AccessList(const std::vector<std::string>& blocks) {
     }
 }
 
-bool AccessList::allows(Bytes ip) const {
-    if (blocks_.empty()) return true;
+bool Networks::hold(Bytes ip) const {
     return std::any_of(blocks_.begin(), blocks_.end(), [&](const Block& block) {
         if (block.size == 0 || block.size != ip.size()) return false;
         const size_t whole = block.bits / 8;
@@ -39,4 +37,4 @@ bool AccessList::allows(Bytes ip) const {
     });
 }
 
-}  // namespace holdfast::app
+}  // namespace holdfast::config

@@ -1,0 +1,13 @@
+# Puts the styles and scripts of a page into its HTML:  cmake -DFOLDER= -DOUT= -DSCRIPTS=a.js,b.js -P join_page.cmake
+cmake_minimum_required(VERSION 3.25)
+file(READ "${FOLDER}/page.html" page)
+file(READ "${FOLDER}/page.css" styles)
+set(scripts "")
+string(REPLACE "," ";" names "${SCRIPTS}")
+foreach(name IN LISTS names)
+    file(READ "${FOLDER}/${name}" script)
+    string(APPEND scripts "${script}")
+endforeach()
+string(REPLACE "/*{styles}*/" "${styles}" page "${page}")
+string(REPLACE "/*{scripts}*/" "${scripts}" page "${page}")
+file(WRITE "${OUT}" "${page}")

@@ -1,0 +1,56 @@
+#include "proxy/engine/access_rules.h"
+
+#include <algorithm>
+#include <string>
+
+#include "protocol/base/limits.h"
+
+namespace holdfast::engine {
+namespace {
+
+std::optional<std::regex> compile(const std::optional<std::string>& pattern) {
+    if (!pattern) return std::nullopt;
+    return std::regex(*pattern, std::regex::ECMAScript | std::regex::optimize);
+}
+
+bool matches(const std::optional<std::regex>& pattern, std::string_view text) {
+    return !pattern || std::regex_match(text.begin(), text.end(), *pattern);
+}
+
+}  // namespace
+
+AccessRules::AccessRules(const std::vector<config::AccessRule>& rules) {
+    for (const auto& rule : rules) {
+        Compiled compiled;
+        compiled.user = compile(rule.user);
+        compiled.database = compile(rule.database);
+        std::vector<std::string> networks = rule.address;
+        compiled.is_for_local = std::erase(networks, "local") > 0;
+        compiled.is_for_any_address = rule.address.empty();
+        compiled.networks = config::Networks(networks);
+        compiled.tls = rule.tls;
+        compiled.allows = rule.action == config::AccessAction::allow;
+        compiled.line = rule.line;
+        rules_.push_back(std::move(compiled));
+    }
+}
+
+AccessRules::Verdict AccessRules::judge(const Client& client) const {
+    if (rules_.empty()) return {};
+    // std::regex goes deeper with every character, and half a name must not match in place of all of it.
+    if (client.user.size() > limits::rule_text_bytes_max ||
+        client.database.size() > limits::rule_text_bytes_max) {
+        return {false, 0};
+    }
+    const auto holds = [&](const Compiled& rule) {
+        if (rule.tls && *rule.tls != client.has_tls) return false;
+        const bool is_there = rule.is_for_any_address ||
+                              (client.ip.empty() ? rule.is_for_local : rule.networks.hold(client.ip));
+        return is_there && matches(rule.user, client.user) && matches(rule.database, client.database);
+    };
+    const auto found = std::find_if(rules_.begin(), rules_.end(), holds);
+    if (found == rules_.end()) return {false, 0};
+    return {found->allows, found->line};
+}
+
+}  // namespace holdfast::engine
