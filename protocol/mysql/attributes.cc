@@ -26,14 +26,14 @@ bool skip_value(PacketReader& reader, uint8_t type) {
             reader.take(size);
             return size <= time_bytes_max;
         }
-        case 0x00:  // DECIMAL
-        case 0x0f:  // VARCHAR
-        case 0xf6:  // NEWDECIMAL
-        case 0xf9:  // TINY_BLOB
-        case 0xfa:  // MEDIUM_BLOB
-        case 0xfb:  // LONG_BLOB
-        case 0xfc:  // BLOB
-        case 0xfd:  // VAR_STRING
+        case 0x00:                                      // DECIMAL
+        case 0x0f:                                      // VARCHAR
+        case 0xf6:                                      // NEWDECIMAL
+        case 0xf9:                                      // TINY_BLOB
+        case 0xfa:                                      // MEDIUM_BLOB
+        case 0xfb:                                      // LONG_BLOB
+        case 0xfc:                                      // BLOB
+        case 0xfd:                                      // VAR_STRING
         case 0xfe: reader.lenenc_bytes(); return true;  // STRING
         default: return false;
     }
@@ -47,7 +47,8 @@ std::optional<std::string_view> text_behind_attributes(Bytes in) {
     if (reader.lenenc() != 1 || reader.failed() || count > attributes_max) return std::nullopt;
     if (count == 0) return as_text(reader.rest());
     const Bytes nulls = reader.take((count + 7) / 8);
-    if (reader.u8() != 1 || reader.failed()) return std::nullopt;  // there is no earlier time to tell types at
+    if (reader.u8() != 1 || reader.failed())
+        return std::nullopt;  // there is no earlier time to tell types at
     const Bytes types = reader.rest();
     const auto types_bytes = named_types_bytes(types, count);
     if (!types_bytes) return std::nullopt;

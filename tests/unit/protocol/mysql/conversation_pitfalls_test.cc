@@ -203,10 +203,12 @@ TEST_CASE("mysql conversation: of several statements, what a SET STATEMENT repor
         return lab.conversation->pins().settings ? "pinned" : lab.synchronise(Slot::b);
     };
     const std::string before = "SET SESSION sort_buffer_size=1";
-    CHECK(reported("SET sort_buffer_size = 1 + 0; SET STATEMENT sort_buffer_size = 2 FOR SELECT 1", {"1", "2"})
-              .find(before) != std::string::npos);
-    CHECK(reported("SET STATEMENT sort_buffer_size = 2 FOR SELECT 1; SET sort_buffer_size = 1 + 0", {"2", "1"})
-              .find(before) != std::string::npos);
+    CHECK(
+        reported("SET sort_buffer_size = 1 + 0; SET STATEMENT sort_buffer_size = 2 FOR SELECT 1", {"1", "2"})
+            .find(before) != std::string::npos);
+    CHECK(
+        reported("SET STATEMENT sort_buffer_size = 2 FOR SELECT 1; SET sort_buffer_size = 1 + 0", {"2", "1"})
+            .find(before) != std::string::npos);
     // Where a procedure gives results of its own, nobody can tell.
     CHECK(reported("CALL p(); SET STATEMENT sort_buffer_size = 2 FOR SELECT 1", {"1", "1", "2"}) == "pinned");
     // What is set behind its FOR stays.
@@ -438,12 +440,18 @@ TEST_CASE("mysql conversation: types of parameters are told to another connectio
     SUBCASE("those that can't be told are not left out") {
         // The number of parameters is that of the statement, and an attribute without a type.
         const std::string value = "\x2a\0\0\0\0\0\0\0"s;
-        const std::string first = command_of(command::stmt_execute,
-                                             id_bytes(1) + "\x08\1\0\0\0\1\0\1\x08\0\0"s + value);
+        const std::string first =
+            command_of(command::stmt_execute, id_bytes(1) + "\x08\1\0\0\0\1\0\1\x08\0\0"s + value);
         const std::string body = "\x08\1\0\0\0\2\0\0"s + value + "\1b";
         CHECK(moved(modern_client | capability::query_attributes, first,
                     command_of(command::stmt_execute, id_bytes(1) + body)) ==
               command_of(command::stmt_execute, id_bytes(0) + body));
+        // Nobody counts, so that nobody knows whether there are names.
+        const std::string plain = "\0\1\0\0\0\0"s;
+        CHECK(moved(modern_client | capability::query_attributes,
+                    command_of(command::stmt_execute, id_bytes(1) + plain + "\1\x08\0"s + value),
+                    command_of(command::stmt_execute, id_bytes(1) + plain + "\0"s + value)) ==
+              command_of(command::stmt_execute, id_bytes(0) + plain + "\0"s + value));
     }
 }
 
