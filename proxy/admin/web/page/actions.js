@@ -39,6 +39,8 @@ function confirmOrder(wanted) {
   setText(byId('order-do'), wanted.word);
   byId('order-do').classList.toggle('danger', Boolean(wanted.isDangerous));
   byId('order-do').disabled = false;
+  byId('order-do').hidden = false;
+  setText(byId('order-cancel'), 'Cancel');
   byId('order-reason').value = '';
   byId('order-reason-field').hidden = wanted.hasReason === false;
   byId('order-limit-field').hidden = !wanted.hasLimit;
@@ -60,8 +62,14 @@ async function giveOrder() {
     const answer = await post(mine.path, body);
     if (order !== mine) return;
     const warning = answer.warning ? { message: 'Done, but it won’t survive a restart', advice: answer.warning } : null;
-    if (warning) showError(byId('order-error'), warning);
-    else byId('order').close();
+    if (warning) {
+      showError(byId('order-error'), warning);
+      byId('order-do').hidden = true;
+      setText(byId('order-cancel'), 'Close');
+      byId('order-cancel').focus();
+    } else {
+      byId('order').close();
+    }
     if (mine.onDone) mine.onDone(answer);
     refreshSoon();
   } catch (error) {
