@@ -124,7 +124,7 @@ def test_each_replica_is_drained_in_turn_under_load(make_cluster, make_maria, st
     kinds = {load_of.Inserter: 10, load_of.Counter: 10, load_of.Reader: 40, load_of.Idler: 10}
     load = load_of.Load(proxy, kinds, pause=0.02).start()
     for server in cluster.replicas if protocol == "mysql" else cluster.standbys:
-        wait_until(lambda: own_sessions(server) > 0, f"{server} has clients", 30)
+        wait_until(lambda: own_sessions(server) > 0, f"{server} has clients", 90)
         operator("drain", f"{cluster.name}/{server.name}", "--wait", "--reason", "new kernel")
         assert own_sessions(server) == 0
         told = operator.server(server, cluster.name)
@@ -134,7 +134,7 @@ def test_each_replica_is_drained_in_turn_under_load(make_cluster, make_maria, st
         wait_until(lambda: sum(client.done for client in load.clients) > done + 500, "the clients work on", 60)
         assert (own_sessions(server), app_sessions(server)) == (0, before)
         operator("ready", f"{cluster.name}/{server.name}")
-        wait_until(lambda: own_sessions(server) > 0, f"{server} is used again", 60)
+        wait_until(lambda: own_sessions(server) > 0, f"{server} is used again", 90)
     load.stop()
     assert load.dropped() == []
     assert load.errors() == {}
