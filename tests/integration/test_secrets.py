@@ -57,7 +57,7 @@ def test_secrets_are_nowhere_to_be_seen(shared_cluster, shared_maria, start_prox
     proxy = start_proxy(shared_cluster, before_start=set_up, users=[
         {"name": "of_env", "cluster": shared_cluster.name, "password": {"env": "HOLDFAST_TEST_SECRET"}},
         {"name": "of_verifier", "scram_verifier": VERIFIER}, {"name": "of_md5", "md5": "md5" + MD5}],
-        access=[{"user": "holdfast", "action": "deny"}, {"action": "allow"}])
+        access=[{"user": "holdfast", "action": "deny"}, {"action": "allow"}], timeouts={"query": "300ms"})
 
     # Logins that succeed and fail, by every method there is.
     answers = []
@@ -79,7 +79,8 @@ def test_secrets_are_nowhere_to_be_seen(shared_cluster, shared_maria, start_prox
 
     # Statements that hold secrets and fail, at the server and in the proxy; bytes that are no protocol.
     with proxy.connect() as connection:
-        for statement in (f"ALTER ROLE nobody_x PASSWORD '{STATEMENT}'", f"SELECT '{STATEMENT}' FROM", f"COPY '{STATEMENT}'"):
+        for statement in (f"ALTER ROLE nobody_x PASSWORD '{STATEMENT}'", f"SELECT '{STATEMENT}' FROM", f"COPY '{STATEMENT}'",
+                          f"SELECT pg_sleep(60), '{STATEMENT}'"):
             with pytest.raises(psycopg.Error):
                 connection.execute(statement)
     with contextlib.closing(blog.connect()) as connection, connection.cursor() as cursor:
