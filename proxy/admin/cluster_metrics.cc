@@ -191,7 +191,9 @@ void PrometheusClusterMetrics::statement(ServerId server, Target target, RouteRe
     if (ServerSeries* series = find(server)) series->count_statement(target, route, classified);
 }
 
-void PrometheusClusterMetrics::statement_done(Target target, Duration waited, Duration served) {
+void PrometheusClusterMetrics::statement_done(Target target, ServerId server, Duration waited,
+                                              Duration served) {
+    if (ServerSeries* series = find(server)) ++series->answered;
     if (index(target) >= times_.size()) return;
     StatementTimes& times = times_[index(target)];
     const double server_seconds = seconds(served);

@@ -226,8 +226,8 @@ bool Cluster::is_wanted(ServerId id) const {
 }
 
 void Cluster::give_back(std::unique_ptr<ServerConnection> connection, Bytes reset) {
-    if (!is_wanted(connection->server()) || reset.empty() || !connection->ready() || connection->was_cancelled() ||
-        settings().pool.idle_timeout.count() == 0) {
+    if (!is_wanted(connection->server()) || reset.empty() || !connection->ready() ||
+        connection->was_cancelled() || settings().pool.idle_timeout.count() == 0) {
         if (!reset.empty() && connection->ready()) connection->say_goodbye();
         return;  // it is closed here
     }

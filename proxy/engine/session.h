@@ -285,8 +285,8 @@ private:
     TimePoint accepted_at_;
     /// Of the oldest unit in flight: when it was sent, or the one before it was answered.
     TimePoint unit_began_at_{};
-    TimePoint waiting_since_{};  // the next unit is there and was not sent; zero: there is none
-    Duration waited_{};          // of the oldest unit in flight
+    TimePoint waiting_since_{};         // the next unit is there and was not sent; zero: there is none
+    Duration waited_{};                 // of the oldest unit in flight
     TimePoint query_began_at_{};        // of the oldest unit in flight; then, when it was last cancelled
     TimePoint patient_until_{};         // what is in flight was cancelled a moment ago
     TimePoint quiet_since_{};           // nothing is in flight

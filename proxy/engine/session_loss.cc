@@ -48,7 +48,8 @@ void Session::on_drain_over(ServerId server) {
     if (phase_ == Phase::login || phase_ == Phase::opening) return;
     for (const Slot slot : {Slot::a, Slot::b}) {
         const ServerConnection* existing = connection(slot);
-        if (existing && existing->server() == server) lose_slot(slot, "it was taken off duty, and proxy.drain_timeout is over");
+        if (existing && existing->server() == server)
+            lose_slot(slot, "it was taken off duty, and proxy.drain_timeout is over");
         if (phase_ == Phase::closing) return;
     }
 }

@@ -575,7 +575,8 @@ TEST_CASE("server login: with query attributes, the proxy's own statements have 
     ByteBuffer ok, sent;
     append_packet(ok, 2, as_bytes(raw("\0\0\0\2\0\0\0")));
     REQUIRE(login->on_bytes(ok, sent).step == Step::need_bytes);
-    CHECK(std::string(as_text(sent).substr(4)) == raw("\3\0\1") + std::string(tracking_statement_mysql) + std::string(report_of_reading));
+    CHECK(std::string(as_text(sent).substr(4)) ==
+          raw("\3\0\1") + std::string(tracking_statement_mysql) + std::string(report_of_reading));
     ByteBuffer cancel;
     MysqlDialect({}).append_cancel(login->cancel_key(), cancel);
     CHECK(std::string(as_text(cancel).substr(4)) == raw("\3\0\1") + "KILL QUERY 77");
