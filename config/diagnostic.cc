@@ -40,18 +40,30 @@ bool may_hold_secret(std::string_view key) {
                        [&](std::string_view part) { return lower_key.find(part) != std::string::npos; });
 }
 
-/// Whether the value that begins here names where the secret is, instead of being it.
-bool is_reference(std::string_view value) {
-    value = trim(value);
-    if (!value.starts_with('{')) return false;
-    value = trim(value.substr(1));
+/// How much of the value that begins here names where the secret is, instead of being it: to its brace, for
+/// what stands behind that may be anything.
+size_t reference_bytes(std::string_view value) {
+    std::string_view rest = trim(value);
+    if (!rest.starts_with('{')) return 0;
+    rest = trim(rest.substr(1));
     for (const std::string_view kind : {"file", "env", "credential"}) {
-        if (value.starts_with(kind) && trim(value.substr(kind.size())).starts_with('=')) return true;
+        if (!rest.starts_with(kind) || !trim(rest.substr(kind.size())).starts_with('=')) continue;
+        return std::min(value.find('}'), value.size() - 1) + 1;
     }
-    return false;
+    return 0;
 }
 
-/// How much of a line may be shown: all of it, or up to the '=' of the first secret.
+/// Whether nothing but punctuation or a comment stands there.
+bool says_nothing(std::string_view text) {
+    text = trim(text);
+    while (!text.empty() && (text.front() == '}' || text.front() == ',' || text.front() == ']')) {
+        text = trim(text.substr(1));
+    }
+    return text.empty() || text.front() == '#';
+}
+
+/// How much of a line may be shown: all of it, or up to the '=' of the first secret, or up to what stands
+/// behind the place that a secret is read from.
 size_t shown_bytes(std::string_view line) {
     for (size_t equals = line.find('='); equals != std::string_view::npos;
          equals = line.find('=', equals + 1)) {
@@ -59,7 +71,13 @@ size_t shown_bytes(std::string_view line) {
         if (key.ends_with('"') || key.ends_with('\'')) key.remove_suffix(1);
         size_t begin = key.size();
         while (begin > 0 && is_word(key[begin - 1])) --begin;
-        if (may_hold_secret(key.substr(begin)) && !is_reference(line.substr(equals + 1))) return equals + 1;
+        if (!may_hold_secret(key.substr(begin))) continue;
+        const std::string_view value = line.substr(equals + 1);
+        const size_t reference = reference_bytes(value);
+        if (reference == 0) return equals + 1;
+        // Another setting in the same table is looked at by itself.
+        const std::string_view behind = trim(value.substr(reference));
+        if (!says_nothing(behind) && !behind.starts_with(',')) return equals + 1 + reference;
     }
     return line.size();
 }

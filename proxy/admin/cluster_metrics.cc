@@ -191,9 +191,7 @@ void PrometheusClusterMetrics::statement(ServerId server, Target target, RouteRe
     if (ServerSeries* series = find(server)) series->count_statement(target, route, classified);
 }
 
-void PrometheusClusterMetrics::statement_done(Target target, ServerId server, Duration waited,
-                                              Duration served) {
-    if (ServerSeries* series = find(server)) ++series->answered;
+void PrometheusClusterMetrics::statement_done(Target target, Duration waited, Duration served) {
     if (index(target) >= times_.size()) return;
     StatementTimes& times = times_[index(target)];
     const double server_seconds = seconds(served);

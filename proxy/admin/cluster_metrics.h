@@ -57,7 +57,7 @@ public:
     void server_bytes(ServerId server, size_t received, size_t sent) override;
     void statement(ServerId server, engine::Target target, engine::RouteReason route,
                    sql::Reason classified) override;
-    void statement_done(engine::Target target, ServerId server, Duration waited, Duration served) override;
+    void statement_done(engine::Target target, Duration waited, Duration served) override;
     void statement_error(std::string_view sqlstate) override;
     void corrected(ServerId server) override;
     void hold_began() override;

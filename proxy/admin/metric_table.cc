@@ -63,7 +63,6 @@ constexpr const MetricRow* all_rows[] = {
     &rows::server_timeline,
     &rows::server_position,
     &rows::statements,
-    &rows::server_statements,
     &rows::statement_duration,
     &rows::statement_waiting,
     &rows::statement_server,

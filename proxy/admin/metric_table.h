@@ -193,9 +193,6 @@ inline constexpr MetricRow statements{"holdfast_statements_total", MetricKind::c
                                       "cluster,server,target,route,reason",
                                       "Statements, by the server that they were sent to, what it was chosen "
                                       "as, what decided that, and what the classifier said of them."};
-inline constexpr MetricRow server_statements{
-    "holdfast_server_statements_total", MetricKind::counter, "cluster,server",
-    "Requests that the server answered to the end, by server: how the load is spread."};
 inline constexpr MetricRow statement_duration{
     "holdfast_statement_duration_seconds", MetricKind::histogram, "cluster,target",
     "From a statement's arrival to the end of its answer, waiting included.", statement_buckets};

@@ -71,7 +71,6 @@ ServerSeries::ServerSeries(MetricStore& store, const std::string& cluster, const
       replication_running_(series_.gauge(rows::replication_running)),
       bytes_received_(series_.counter(rows::server_bytes, {{"direction", "received"}})),
       bytes_sent_(series_.counter(rows::server_bytes, {{"direction", "sent"}})),
-      answered_(series_.counter(rows::server_statements)),
       connect_duration(series_.histogram(rows::server_connect)),
       corrections(series_.counter(rows::corrections)) {
     for (size_t i = 0; i < state_.size(); ++i) {
@@ -154,7 +153,6 @@ void ServerSeries::publish() {
     }
     publish_count(*bytes_received_, bytes_received);
     publish_count(*bytes_sent_, bytes_sent);
-    publish_count(*answered_, answered);
     for (StatementCount* count : used_) publish_count(*count->counter, count->unpublished);
 }
 

@@ -83,7 +83,6 @@ private:
     std::array<prometheus::Gauge*, static_cast<size_t>(engine::server_connection_state_count)> connections_{};
     prometheus::Counter* bytes_received_;
     prometheus::Counter* bytes_sent_;
-    prometheus::Counter* answered_;
     std::unique_ptr<StatementCounts> statements_;  // null: it had no statement yet
     std::vector<StatementCount*> used_;            // those of them that have a series
     Duration down_{};                              // the times that are over
@@ -94,7 +93,6 @@ public:
     std::array<int64_t, static_cast<size_t>(engine::server_connection_state_count)> connections{};
     uint64_t bytes_received = 0;  // not published yet
     uint64_t bytes_sent = 0;
-    uint64_t answered = 0;
     std::array<prometheus::Counter*, static_cast<size_t>(engine::server_connect_result_count)> connects{};
     prometheus::Histogram* connect_duration;
     prometheus::Counter* corrections;

@@ -108,6 +108,15 @@ void Cluster::drain(const health::View& before) {
         const health::ServerView* const known = before.find(server.id);
         if (known != nullptr && known->duty != health::Duty::serves) continue;
         std::erase_if(idle_, [&](const auto& each) { return each.first.first == server.id.value; });
+        // Nor for those that are being cleaned: one that hangs would stay until its time limit.
+        for (auto each = resetting_.begin(); each != resetting_.end();) {
+            if (each->second->server() == server.id) {
+                bury(std::move(each->second));
+                each = resetting_.erase(each);
+            } else {
+                ++each;
+            }
+        }
         drain_timers_[server.id.value] = world_.after(parts_.drain_timeout(), [this, id = server.id] {
             std::vector<SessionId> ids;
             for (const auto& [session_id, session] : sessions_) ids.push_back(session_id);

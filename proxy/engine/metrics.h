@@ -125,8 +125,7 @@ public:
     virtual void server_bytes(ServerId server, size_t received, size_t sent) = 0;
     virtual void statement(ServerId server, Target target, RouteReason route, sql::Reason classified) = 0;
     /// `waited` before it was sent (or sent again), `served` from then to the end of the answer.
-    /// `server` answered it; none of ours (0) when its connection is gone already.
-    virtual void statement_done(Target target, ServerId server, Duration waited, Duration served) = 0;
+    virtual void statement_done(Target target, Duration waited, Duration served) = 0;
     virtual void statement_error(
         std::string_view sqlstate) = 0;           // labelled by its class (first two characters)
     virtual void corrected(ServerId server) = 0;  // refused by a replica, run on the primary

@@ -187,9 +187,7 @@ bool Session::refused_by_primary() {
 void Session::unit_done(Slot slot) {
     const TimePoint at = now();
     const bool on_primary = slot == primary_slot_;
-    const ServerConnection* answered = connection(slot);
     cluster_.metrics().statement_done(on_primary ? Target::primary : Target::replica,
-                                      answered != nullptr ? answered->server() : ServerId{},
                                       std::exchange(waited_, {}), at - unit_began_at_);
     count_bytes();
     const std::string_view code = conversation_->last_error_code();

@@ -19,7 +19,7 @@ const counters = ({ errors = 0, servers = {}, buckets = {}, primary = 0, replica
 });
 
 test('labels may hold anything', () => {
-  const [line] = get('parseMetrics')('# HELP x\nholdfast_server_statements_total{cluster="a}\\"b\\\\",server="x,y=\\"z"} 12\nother{a="b"} 1\n');
+  const [line] = get('parseMetrics')('# HELP x\nholdfast_statements_total{cluster="a}\\"b\\\\",server="x,y=\\"z"} 12\nother{a="b"} 1\n');
   assert.deepEqual({ ...line.labels }, { cluster: 'a}"b\\', server: 'x,y="z' });
   assert.equal(line.value, 12);
 });
@@ -31,6 +31,14 @@ test('buckets of both targets count, the proxy’s own answers do not', () => {
   const shop = get('countersByCluster')(get('parseMetrics')(text)).get('shop');
   assert.deepEqual([...shop.buckets], [[0.5, 6], [Infinity, 8]]);
   assert.deepEqual([...shop.done], [['primary', 4], ['replica', 4]]);
+});
+
+test('a server’s statements are summed over their kinds; one that has had none stands at 0', () => {
+  const text = 'holdfast_server_up{cluster="shop",server="pg1"} 1\nholdfast_server_up{cluster="shop",server="pg2"} 1\n' +
+    'holdfast_statements_total{cluster="shop",server="pg1",target="primary",route="classified",reason="write"} 3\n' +
+    'holdfast_statements_total{cluster="shop",server="pg1",target="primary",route="classified",reason="read"} 4\n';
+  const shop = get('countersByCluster')(get('parseMetrics')(text)).get('shop');
+  assert.deepEqual([...shop.servers], [['pg1', 7], ['pg2', 0]]);
 });
 
 test('a quantile lies within its bucket', () => {

@@ -57,14 +57,15 @@ def problems(answer, severity):
 # -- servers -------------------------------------------------------------------------------------------------
 
 
-def test_a_cluster_in_good_order(shared_cluster, tmp_path):
-    check = Check(tmp_path, shared_cluster)
+def test_a_cluster_in_good_order(make_cluster, tmp_path):
+    cluster_of_test = make_cluster(settings={"ssl": "on"})
+    check = Check(tmp_path, cluster_of_test)
     status, answer = check.json("--strict")
     assert status == 0, answer
     (cluster,) = answer["clusters"]
-    assert [server["name"] for server in cluster["servers"]] == [server.name for server in shared_cluster.servers]
-    for server, found in zip(shared_cluster.servers, cluster["servers"]):
-        assert found["role"] == ("primary" if server is shared_cluster.primary else "replica")
+    assert [server["name"] for server in cluster["servers"]] == [server.name for server in cluster_of_test.servers]
+    for server, found in zip(cluster_of_test.servers, cluster["servers"]):
+        assert found["role"] == ("primary" if server is cluster_of_test.primary else "replica")
         assert found["state"] == "up"
         assert found["version"] == server.value("SHOW server_version").split()[0]
         assert 25 < (found["certificate_not_after"] - time.time()) / 86400 <= 30
@@ -73,7 +74,7 @@ def test_a_cluster_in_good_order(shared_cluster, tmp_path):
     text = check.run()
     assert text.returncode == 0 and text.stdout.rstrip().endswith(": good")
     until = datetime.datetime.utcfromtimestamp(cluster["servers"][0]["certificate_not_after"]).strftime("%Y-%m-%d")
-    assert re.search(rf"^  {shared_cluster.primary.name} +primary +up +\d+\.\d+ +\S+ +{until}$", text.stdout, re.M), text.stdout
+    assert re.search(rf"^  {cluster_of_test.primary.name} +primary +up +\d+\.\d+ +\S+ +{until}$", text.stdout, re.M), text.stdout
 
 
 def test_a_mariadb_cluster_in_good_order(shared_maria, tmp_path):

@@ -122,7 +122,7 @@ def test_mysql_is_greeted_behind_the_header(shared_maria, start_proxy):
                 assert client.is_silent_for(0.1)
                 client.send(header)
                 client.log_in("app", MY_PASSWORD, tls=tls)
-                assert client.value("SELECT 1") == b"1"
+                assert client.value("SELECT 1") == "1"
     with MySqlWire(proxy.port) as client, pytest.raises(Refused) as refused:
         client.send(v1("198.51.100.1"))
         client.log_in("app", MY_PASSWORD)
@@ -131,9 +131,6 @@ def test_mysql_is_greeted_behind_the_header(shared_maria, start_proxy):
     with MySqlWire(proxy.port) as client, pytest.raises(Refused):
         client.send(v1())
         client.log_in("by_host", "from 127.0.0.1")
-    with MySqlWire(proxy.port) as client:
-        client.send(v1())
-        client.log_in("by_host", "from anywhere")
     for data in BAD:
         with MySqlWire(proxy.port) as client, pytest.raises((MySqlClosed, ConnectionError)):
             client.send(data)
@@ -156,15 +153,15 @@ def test_mariadb_hears_who_its_client_is(told_maria, start_proxy, version):
     with MySqlWire(proxy.port) as client:
         client.send(v2((192, 0, 2, 99)))
         client.log_in("app", MY_PASSWORD)
-        assert client.value("SELECT USER()") == b"app@192.0.2.99"
-        assert client.value("SELECT USER() FROM here FOR UPDATE").startswith(b"app@192.0.2.99")
+        assert client.value("SELECT USER()") == "app@192.0.2.99"
+        assert client.value("SELECT USER() FROM here FOR UPDATE").startswith("app@192.0.2.99")
         # A cancel is sent on behalf of the same client.
         assert client.number_of_error("UPDATE here SET name = SLEEP(30)") == 1317
     # The account is that of the told address, here and there: 'by_host'@'%'.
     with MySqlWire(proxy.port) as client:
         client.send(v2((192, 0, 2, 99)))
         client.log_in("by_host", "from anywhere")
-        assert client.value("SELECT CURRENT_USER()") == b"by_host@%"
+        assert client.value("SELECT CURRENT_USER()") == "by_host@%"
     assert proxy.metrics().state_of(told_maria.primary.name) == "up"  # probes come without a header
 
 
@@ -175,7 +172,9 @@ def test_a_proxy_before_a_proxy(shared_cluster, start_proxy):
         access=[{"user": "holdfast", "action": "allow"},
                 {"user": "app", "address": ["192.0.2.99"], "action": "allow"}])
     for version in ("v1", "v2"):
-        outer = start_proxy(shared_cluster, wait_servers=False, before_start=before(inner), send_proxy_protocol=version)
+        # A pooled connection keeps the address of the client that it was opened for.
+        outer = start_proxy(shared_cluster, wait_servers=False, before_start=before(inner), send_proxy_protocol=version,
+                            pool={"idle_timeout": "0s"})
         wait_until(lambda: outer.metrics().state_of("inner") == "up", "the inner proxy is seen")  # noqa: B023
         with Wire(outer.port) as client:
             client.send(v1("192.0.2.99"))
@@ -184,7 +183,7 @@ def test_a_proxy_before_a_proxy(shared_cluster, start_proxy):
         with Wire(outer.port) as client, pytest.raises(LoginRefused, match="access rules"):
             client.send(v1("192.0.2.98"))
             client.log_in("app", PASSWORDS["app"])
-    assert any(address.startswith("192.0.2.99:") for address in came_from(inner))
+    wait_until(lambda: any(address.startswith("192.0.2.99:") for address in came_from(inner)), "the session has ended")
 
 
 def before(inner):
@@ -200,7 +199,7 @@ def test_a_relay_tells_too(told_maria, start_proxy):
     with MySqlWire(proxy.port) as client:
         client.send(v1("192.0.2.99"))
         client.log_in("app", MY_PASSWORD)
-        assert client.value("SELECT USER()") == b"app@192.0.2.99"
+        assert client.value("SELECT USER()") == "app@192.0.2.99"
 
 
 def test_without_a_told_address_servers_hear_the_clients_own(told_maria, start_proxy):

@@ -48,7 +48,7 @@ public:
     void statement(ServerId, engine::Target target, engine::RouteReason, sql::Reason) override {
         ++statements[static_cast<size_t>(target)];
     }
-    void statement_done(engine::Target, ServerId, Duration waited, Duration served) override {
+    void statement_done(engine::Target, Duration waited, Duration served) override {
         if (waited < Duration::zero() || served < Duration::zero()) {
             books_.problem("a statement's time is negative");
         }

@@ -1,6 +1,8 @@
 #include "config/keys.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -47,7 +49,11 @@ bool is_scalar(Type type) {
 }
 
 TEST_CASE("keys: REFERENCE.md is what the table says") {
-    // To make it anew, write what reference_markdown() returns into config/REFERENCE.md.
+    // To make it anew: HOLDFAST_WRITE_REFERENCES=1 unit_config -tc="keys: REFERENCE*"
+    if (std::getenv("HOLDFAST_WRITE_REFERENCES") != nullptr) {
+        const auto root = std::filesystem::path(__FILE__).parent_path() / "../../..";
+        std::ofstream(root / "config/REFERENCE.md") << reference_markdown();
+    }
     CHECK(read_project_file("config/REFERENCE.md") == reference_markdown());
 }
 

@@ -17,7 +17,7 @@ class Chart {
     const caption = make('figcaption');
     this.legend = make('span', 'legend');
     caption.append(make('span', 'chart-title', title), this.legend);
-    this.svg = makeSvg('svg', { viewBox: `0 0 ${chartWidth} ${chartHeight}`, preserveAspectRatio: 'none', role: 'img' });
+    this.svg = makeSvg('svg', { viewBox: `0 0 ${chartWidth} ${chartHeight}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': `${title}: no figures yet` });
     this.shade = makeSvg('path', { class: 'shade' });
     this.cursor = makeSvg('path', { class: 'cursor' });
     this.paths = makeSvg('g');
@@ -92,7 +92,7 @@ class Chart {
       setText(item.value, row ? this.words(row.values[this.lines.indexOf(line)]) : '–');
     });
     setText(this.span, known(this.pointed) && row ? `${roughSpan((now - row.at) / 1000)} ago` : `${roughSpan(this.windowMs / 1000)} ago`);
-    setText(this.peak, rows.length ? `peak ${this.words(highest)}` : 'no figures yet');
+    setText(this.peak, rows.length ? `peak ${this.words(highest)}` : '–');
     const said = this.lines.map((line, place) => `${line.name} ${row ? this.words(row.values[place]) : 'not known'}`).join(', ');
     setAttribute(this.svg, 'aria-label', `${this.title}, the last ${roughSpan(this.windowMs / 1000)}: now ${said}; peak ${this.words(highest)}`);
   }
@@ -121,11 +121,14 @@ class Charts {
     this.lag = new Chart('Replication lag', [], latencyWords);
     for (const chart of [this.rate, this.latency, this.held, this.errors, this.lag]) this.element.append(chart.element);
     this.isSeen = true;
-    new IntersectionObserver((entries) => { this.isSeen = entries[entries.length - 1].isIntersecting; }, { rootMargin: '200px' })
-      .observe(this.element);
+    new IntersectionObserver((entries) => {
+      this.isSeen = entries[entries.length - 1].isIntersecting;
+      if (this.isSeen && this.latest) this.update(...this.latest);
+    }, { rootMargin: '600px' }).observe(this.element);
   }
 
   update(cluster, history, now) {
+    this.latest = [cluster, history, now];
     if (!this.isSeen) return;
     const shades = outages(history.states);
     const of = (rows, pick) => rows.map((row) => ({ at: row.at, values: pick(row) }));

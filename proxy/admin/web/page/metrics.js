@@ -4,7 +4,7 @@ const historyMs = 5 * 60 * 1000;
 const historyPointsMax = 700;
 
 const labelPattern = /(\w+)="((?:\\.|[^"\\])*)"/g;
-const wanted = /^holdfast_(statement_duration_seconds_bucket|statement_errors_total|server_statements_total)\{/;
+const wanted = /^holdfast_(statement_duration_seconds_bucket|statement_errors_total|statements_total|server_up)\{/;
 
 /** The lines that the page uses: {name, labels, value}. */
 function parseMetrics(text) {
@@ -29,8 +29,11 @@ function countersByCluster(lines) {
     if (!clusters.has(labels.cluster)) clusters.set(labels.cluster, { errors: 0, servers: new Map(), done: new Map(), buckets: new Map() });
     const into = clusters.get(labels.cluster);
     if (name === 'holdfast_statement_errors_total') into.errors += value;
-    else if (name === 'holdfast_server_statements_total') into.servers.set(labels.server, value);
-    else if (labels.target !== 'proxy') {
+    else if (name === 'holdfast_statements_total' || name === 'holdfast_server_up') {
+      // A server that has had no statement yet has no counter of them: that there is one is seen otherwise.
+      const more = name === 'holdfast_server_up' ? 0 : value;
+      into.servers.set(labels.server, (into.servers.get(labels.server) || 0) + more);
+    } else if (labels.target !== 'proxy') {
       const bound = labels.le === '+Inf' ? Infinity : Number(labels.le);
       into.buckets.set(bound, (into.buckets.get(bound) || 0) + value);
       if (bound === Infinity) into.done.set(labels.target, value);

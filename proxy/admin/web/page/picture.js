@@ -72,7 +72,7 @@ function clientWords(sessions) {
   if (sessions.in_transaction) parts.push(`${count(sessions.in_transaction)} in a transaction`);
   if (sessions.idle) parts.push(`${count(sessions.idle)} idle`);
   if (sessions.login) parts.push(`${count(sessions.login)} logging in`);
-  return parts.join(' · ') || 'nobody is connected';
+  return parts.join(' · ') || (sessions.total ? '' : 'nobody is connected');
 }
 
 /** Why clients are held, in a few words. */
@@ -191,13 +191,20 @@ function versionWords(server, protocol) {
   return protocol === 'mysql' ? server.version : `PostgreSQL ${server.version}`;
 }
 
+function roleWords(server) {
+  if (server.is_primary) return 'Primary';
+  if (server.role === 'replica') return 'Replica';
+  if (server.role !== 'primary') return 'Unknown role';
+  return server.health === 'down' ? 'Was primary' : 'Writable';
+}
+
 function updateServer(node, { server, depth }, cluster, history) {
   const { tone, shape: form, words } = looks(server, cluster);
   const parts = node.parts;
   setAttribute(node, 'class', `server tone-${tone}${server.health === 'quarantined' ? ' striped' : ''}`);
   setAttribute(node, 'style', `--depth: ${depth}`);
   setShape(parts.icon, form);
-  setText(parts.role, server.is_primary ? 'Primary' : server.role === 'replica' ? 'Replica' : server.role === 'primary' ? 'Writable' : 'Unknown role');
+  setText(parts.role, roleWords(server));
   const rate = history.serverRates.get(server.name);
   setText(parts.rate, rateWords(rate));
   setText(parts.state, `${words} for ${spanWords(server.since_s)}`);

@@ -5,7 +5,7 @@ const eventsShown = 30;
 
 const sentences = {
   primary_lost: (f) => ['bad', `${f.server} is not the primary any more`, f.reason],
-  primary_changed: (f) => ['good', f.from ? `${f.to} is the primary, after ${f.from}` : `${f.to} is the primary`, absence(f)],
+  primary_changed: (f) => ['good', f.from && f.from !== 'none' ? `${f.to} is the primary, after ${f.from}` : `${f.to} is the primary`, absence(f)],
   primary_returned: (f) => ['good', `${f.to} is the primary again`, absence(f)],
   split_brain: (f) => ['bad', 'Split brain: two servers are writable', f.primary ? `writes go to ${f.primary}` : ''],
   split_brain_over: () => ['good', 'The split brain is over', ''],

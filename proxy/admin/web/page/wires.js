@@ -2,6 +2,7 @@
 // Replication runs in lanes on the right, so that it never crosses the traffic.
 
 const laneWidth = 16;
+const laneLeft = 9;
 
 /** 0: nothing moves; up to 5: the more, the wider and quicker. Steps, so that a line does not tremble. */
 function heaviness(perSecond) {
@@ -22,15 +23,18 @@ function boxOf(node) {
 
 const curve = (x1, y1, x2, y2) => `M${x1} ${y1}C${(x1 + x2) / 2} ${y1} ${(x1 + x2) / 2} ${y2} ${x2} ${y2}`;
 
-function elbow(x1, y1, x2, y2) {
-  const round = Math.min(10, Math.abs(x2 - x1), Math.abs(y2 - y1));
-  return `M${x1} ${y1}V${y2 - round}Q${x1} ${y2} ${x1 + round} ${y2}H${x2}`;
-}
-
-function lane(x1, y1, x, x2, y2) {
-  const way = y2 > y1 ? 1 : -1;
-  const round = Math.min(10, Math.abs(y2 - y1) / 2);
-  return `M${x1} ${y1}H${x - round}Q${x} ${y1} ${x} ${y1 + way * round}V${y2 - way * round}Q${x} ${y2} ${x - round} ${y2}H${x2}`;
+/** Straight lines through the points, with round corners. */
+function bent(points) {
+  const clamp = (from, to, length) => {
+    const whole = Math.hypot(to[0] - from[0], to[1] - from[1]) || 1;
+    const part = Math.min(length, whole / 2) / whole;
+    return `${from[0] + (to[0] - from[0]) * part} ${from[1] + (to[1] - from[1]) * part}`;
+  };
+  let d = `M${points[0].join(' ')}`;
+  for (let i = 1; i + 1 < points.length; i += 1) {
+    d += `L${clamp(points[i], points[i - 1], 9)}Q${points[i].join(' ')} ${clamp(points[i], points[i + 1], 9)}`;
+  }
+  return `${d}L${points[points.length - 1].join(' ')}`;
 }
 
 /** Every line that there is now: {key, d, tone, weight, kind, text, x, y}. */
@@ -41,13 +45,15 @@ function wiresOf(picture) {
   const nodes = [...picture.servers.children];
   const boxes = new Map(items.map((item, place) => [item.server, boxOf(nodes[place])]));
   const isNarrow = boxes.size > 0 && [...boxes.values()][0].top >= proxy.bottom;
+  const first = boxes.size ? Math.min(...[...boxes.values()].map((box) => box.top)) : 0;
+  const gate = (proxy.bottom + first) / 2;  // where traffic turns to its lane, when the servers are below
   const wires = [];
   const stopped = cluster.paused || cluster.sessions.held > 0;
   const clientsWay = clients.right < proxy.left ? curve(clients.right, clients.middle, proxy.left, proxy.middle)
     : `M${proxy.left + 40} ${clients.bottom}V${proxy.top}`;
   wires.push({ key: 'clients', kind: 'traffic', d: clientsWay, tone: stopped ? 'warn' : 'plain', weight: heaviness(history.statements) });
   for (const [server, box] of boxes) {
-    const d = isNarrow ? elbow(proxy.left + 9, proxy.bottom, box.left, box.middle) : curve(proxy.right, proxy.middle, box.left, box.middle);
+    const d = isNarrow ? bent([[proxy.left + 24, proxy.bottom], [proxy.left + 24, gate], [laneLeft, gate], [laneLeft, box.middle], [box.left, box.middle]]) : curve(proxy.right, proxy.middle, box.left, box.middle);
     if (!server) {
       wires.push({ key: 'none', kind: 'traffic cut', d, tone: 'bad', weight: 0 });
       continue;
@@ -67,7 +73,7 @@ function wiresOf(picture) {
     const isBroken = ['down', 'broken'].includes(server.health) || parent.health === 'down';
     wires.push({
       key: `follows ${server.name}`, kind: `replication${isBroken ? ' cut' : ''}`, tone: isBroken ? 'bad' : server.health === 'lagging' ? 'warn' : 'plain',
-      weight: 0, d: lane(from.right, from.middle, x, to.right + 7, to.middle), arrow: [to.right + 1, to.middle],
+      weight: 0, d: bent([[from.right, from.middle], [x, from.middle], [x, to.middle], [to.right + 7, to.middle]]), arrow: [to.right + 1, to.middle],
       text: isNarrow || isBroken ? '' : known(server.lag_s) ? latencyWords(server.lag_s) : '?', y: to.middle,
     });
   }

@@ -173,7 +173,7 @@ public:
     void server_connection_left(ServerId, ServerConnectionState) override {}
     void server_bytes(ServerId, size_t, size_t) override {}
     void statement(ServerId, Target, RouteReason, sql::Reason) override {}
-    void statement_done(Target, ServerId, Duration, Duration) override {}
+    void statement_done(Target, Duration, Duration) override {}
     void statement_error(std::string_view) override {}
     void corrected(ServerId) override {}
     void hold_began() override {}
