@@ -404,7 +404,8 @@ struct ClientHandshakeOptions {
     uint32_t process_id = 0;     // what the client will know its session by
     std::string client_address;  // for account host patterns: an IP address, empty for a Unix socket
     std::string server_version;  // the text that the primary calls itself by
-    std::string auth_plugin;     // the plugin to offer; empty: the dialect's choice
+    std::vector<std::string> server_versions;  // … and every server that is known, for what all can do
+    std::string auth_plugin;                   // the plugin to offer; empty: the dialect's choice
     bool tls_offered = true;
     bool tls_required = false;
     int auth = 0;  // config::ClientAuth as a number: the dialects share its order

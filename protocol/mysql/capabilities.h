@@ -9,7 +9,7 @@
 namespace holdfast::mysql {
 
 /// Those that change how requests and answers are laid out: a server without one of them can't serve a client
-/// that has it.
+/// that has it. Offered when all servers that are known have them.
 inline constexpr uint64_t layout_capabilities = capability::optional_resultset_metadata |
                                                 capability::extended_metadata | capability::cache_metadata |
                                                 capability::query_attributes;

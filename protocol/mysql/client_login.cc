@@ -119,6 +119,10 @@ ClientLogin::ClientLogin(ClientLoginOptions options) : state_(std::make_unique<S
     state_->options = std::move(options);
     const auto& handshake = state_->options.handshake;
     state_->offered = offered_capabilities(handshake.server_version, state_->options.offers_compression);
+    for (const std::string& version : handshake.server_versions) {
+        state_->offered &=
+            ~layout_capabilities | offered_capabilities(version, state_->options.offers_compression);
+    }
     if (handshake.tls_offered) state_->offered |= capability::ssl;
 }
 

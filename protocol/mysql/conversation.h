@@ -274,7 +274,7 @@ private:
         size_t size = 0;        // of those of the statement's own parameters
         bool is_there = false;  // all of it; else more bytes are needed, or it makes no sense
         bool is_told = false;
-        bool has_more = false;  // attributes, behind the statement's own parameters
+        bool is_tellable = true;  // if it does not tell them
     };
     TypesExtent types_extent(Bytes payload, const Prepared& prepared) const;
     void note_types(Bytes payload, const TypesExtent& extent, Prepared& prepared, Slot slot);

@@ -158,7 +158,8 @@ Conversation::TypesExtent Conversation::types_extent(Bytes payload, const Prepar
         extent.is_there = true;
         return extent;
     }
-    bool have_names = false;
+    const bool knows_names = client_has(capability::query_attributes);
+    bool has_names = false;
     extent.size = count * 2;
     extent.flag = std::byte{1};
     if (std::to_integer<uint8_t>(payload[0]) == command::stmt_bulk_execute) {
@@ -167,16 +168,19 @@ Conversation::TypesExtent Conversation::types_extent(Bytes payload, const Prepar
         extent.flag = bulk_tells_types;
     } else {
         size_t bitmap_at = execute_head_bytes;
-        if (client_has(capability::query_attributes) && payload.size() > bitmap_at) {
-            have_names = true;
-            if ((payload[statement_head_bytes] & std::byte{parameters_are_counted}) != std::byte{0}) {
-                PacketReader reader(payload.subspan(bitmap_at));
-                count = reader.lenenc();
-                if (reader.failed() || count < prepared.parameters || count > UINT16_MAX) return extent;
-                bitmap_at = payload.size() - reader.rest().size();
-            }
+        has_names = knows_names &&
+                    (payload[statement_head_bytes] & std::byte{parameters_are_counted}) != std::byte{0};
+        if (has_names) {
+            if (payload.size() < bitmap_at) return extent;
+            PacketReader reader(payload.subspan(bitmap_at));
+            count = reader.lenenc();
+            if (reader.failed() || count < prepared.parameters || count > UINT16_MAX) return extent;
+            bitmap_at = payload.size() - reader.rest().size();
+        } else if (knows_names) {
+            extent.size = 0;
         }
-        extent.has_more = count > prepared.parameters;
+        // Attributes have types, too; and documents differ on whether there are names without a number.
+        extent.is_tellable = count == prepared.parameters && has_names == knows_names;
         extent.flag_at = bitmap_at + (count + 7) / 8;
         extent.begin = extent.flag_at + 1;
     }
@@ -184,7 +188,7 @@ Conversation::TypesExtent Conversation::types_extent(Bytes payload, const Prepar
     extent.is_told = (payload[extent.flag_at] & extent.flag) != std::byte{0};
     if (!extent.is_told) {
         extent.is_there = true;
-    } else if (have_names) {
+    } else if (has_names) {
         const auto size = named_types_bytes(payload.subspan(extent.begin), prepared.parameters);
         extent.is_there = size.has_value();
         extent.size = size.value_or(0);
@@ -197,7 +201,7 @@ Conversation::TypesExtent Conversation::types_extent(Bytes payload, const Prepar
 /// Notes the types that an execution on `slot` tells.
 void Conversation::note_types(Bytes payload, const TypesExtent& extent, Prepared& prepared, Slot slot) {
     std::string_view told;
-    // What is not there is the server's to refuse, and names that are longer than any are not kept.
+    // What is not there is the server's to refuse, and what can't be told elsewhere is not kept.
     if (extent.is_there && extent.size <= prepared.parameters * named_type_bytes_max)
         told = as_text(payload.subspan(extent.begin, extent.size));
     if (told != prepared.types) {
@@ -229,7 +233,7 @@ void Conversation::append_execute(Bytes request, Prepared& prepared, Slot slot, 
     if (!extent.is_there || has_types) return;
     // The rest of a long one is yet to come: its header tells its length.
     const size_t longer = load_le24(request.data()) + prepared.types.size();
-    if (prepared.types.empty() || extent.has_more || longer >= packet_payload_bytes_max) {
+    if (prepared.types.empty() || !extent.is_tellable || longer >= packet_payload_bytes_max) {
         store_le32(out.data() + at + packet_header_bytes + 1, 0);  // refused, rather than run with NULLs
         return;
     }

@@ -27,6 +27,9 @@ void Session::greet() {
 dialect::ClientHandshakeOptions Session::handshake_options() const {
     dialect::ClientHandshakeOptions options;
     options.server_version = cluster_.version_text();
+    for (const auto& server : cluster_.view().servers) {
+        if (!server.version_text.empty()) options.server_versions.push_back(server.version_text);
+    }
     const config::Listener& listener = entrance_->settings;
     options.process_id = engine_.process_id(id_);
     options.client_address = address_;

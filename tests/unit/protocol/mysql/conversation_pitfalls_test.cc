@@ -446,6 +446,12 @@ TEST_CASE("mysql conversation: types of parameters are told to another connectio
         CHECK(moved(modern_client | capability::query_attributes, first,
                     command_of(command::stmt_execute, id_bytes(1) + body)) ==
               command_of(command::stmt_execute, id_bytes(0) + body));
+        // Nobody counts, so that nobody knows whether there are names.
+        const std::string plain = "\0\1\0\0\0\0"s;
+        CHECK(moved(modern_client | capability::query_attributes,
+                    command_of(command::stmt_execute, id_bytes(1) + plain + "\1\x08\0"s + value),
+                    command_of(command::stmt_execute, id_bytes(1) + plain + "\0"s + value)) ==
+              command_of(command::stmt_execute, id_bytes(0) + plain + "\0"s + value));
     }
 }
 

@@ -663,6 +663,26 @@ TEST_CASE("client login: the greeting") {
     }
 }
 
+TEST_CASE("client login: what changes the layout is offered when all servers have it") {
+    const auto offered = [](const char* primary, std::vector<std::string> all) {
+        Setup setup;
+        setup.version = primary;
+        ClientLoginOptions options = client_options(setup);
+        options.handshake.server_versions = std::move(all);
+        ClientLogin login(options);
+        ByteBuffer out;
+        login.start(out);
+        return parse_greeting((*take_packet(out, 1'000))->payload)->capabilities;
+    };
+    CHECK((offered("8.4.1", {"8.4.1", "8.0.23"}) & capability::query_attributes) != 0);
+    CHECK((offered("8.4.1", {"8.4.1", "8.0.22"}) & capability::query_attributes) == 0);
+    const uint64_t mixed = offered("10.11.6-MariaDB", {"10.5.9-MariaDB", "10.11.6-MariaDB"});
+    CHECK((mixed & capability::cache_metadata) == 0);
+    CHECK((mixed & capability::extended_metadata) != 0);
+    CHECK((mixed & capability::stmt_bulk_operations) != 0);
+    CHECK((offered("10.11.6-MariaDB", {"10.6.9-MariaDB"}) & capability::cache_metadata) != 0);
+}
+
 TEST_CASE("client login: what it refuses before any password") {
     ByteBuffer ssl;
     PacketWriter(ssl, 1)
