@@ -118,7 +118,7 @@ class Terminal:
 
     def __exit__(self, *_):
         os.close(self.terminal)
-        os.kill(self.pid, signal.SIGHUP)
+        os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
 
 
