@@ -21,13 +21,6 @@ using std::chrono::steady_clock;
 constexpr std::chrono::milliseconds poll_interval{200};
 constexpr std::chrono::milliseconds wait_limit_default{60'000};
 
-/// The array under this name; an empty one when there is none.
-const json& list_of(const json& object, const char* name) {
-    static const json empty = json::array();
-    const auto found = object.find(name);
-    return found == object.end() || !found->is_array() ? empty : *found;
-}
-
 /// One conversation with the proxy; the exit code is set when something goes wrong.
 class Talk {
 public:

@@ -14,13 +14,6 @@ namespace {
 using nlohmann::json;
 using Row = std::vector<std::string>;
 
-/// The array under this name; an empty one when there is none.
-const json& list_of(const json& object, const char* name) {
-    static const json empty = json::array();
-    const auto found = object.find(name);
-    return found == object.end() || !found->is_array() ? empty : *found;
-}
-
 std::string text_of(const json& object, const char* name) {
     const auto found = object.find(name);
     if (found == object.end() || found->is_null()) return {};
@@ -99,6 +92,12 @@ std::string primary_line(const json& cluster) {
 }
 
 }  // namespace
+
+const json& list_of(const json& object, const char* name) {
+    static const json empty = json::array();
+    const auto found = object.find(name);
+    return found == object.end() || !found->is_array() ? empty : *found;
+}
 
 void print_table(const std::vector<Row>& rows, std::ostream& out) {
     std::vector<size_t> widths;

@@ -134,9 +134,8 @@ void Session::tell_survival(FailureText& text, std::string_view why) {
     text.message =
         "the transaction was prepared and is neither committed nor rolled back by this: " + std::string(why);
     text.hint =
-        "Look with XA RECOVER whether the present primary has it, and commit it or roll it back there. The "
-        "server "
-        "that was lost has it still when it comes back.";
+        "Look with XA RECOVER whether the present primary has it, and commit it or roll it back there. "
+        "The server that was lost has it still when it comes back.";
     last_write_at_ = now();
 }
 

@@ -29,9 +29,9 @@ void Session::hold(HoldFor what) {
     set_client_state();
 }
 
-/// What waits for an operator waits as long as that takes.
+/// What waits for an operator waits as long as that takes; what had begun before has its limit all the same.
 void Session::limit_hold() {
-    if (cluster_.is_paused()) return;
+    if (cluster_.is_paused() && !moving_) return;
     timer_ = cluster_.world().after(cluster_.settings().failover.wait, [this] { hold_expired(); });
 }
 

@@ -314,6 +314,26 @@ def test_an_open_transaction_is_not_held(proxy, operator):
         where(connection)
 
 
+def test_what_had_begun_before_a_pause_does_not_wait_for_its_end(make_cluster, start_proxy):
+    """A read that has lost its server waits for another one as long as failover.wait says, and no longer."""
+    cluster = make_cluster(standbys=1)
+    proxy = start_proxy(cluster, before_start=with_admin_socket, failover={"wait": "1s"})
+    operator = Operator(proxy)
+    connection = proxy.connect(application_name="reads")
+    connection.pgconn.send_query(b"SELECT pg_sleep(600)")
+    wait_until(lambda: [each["server"] for each in operator.sessions(application="reads", state="active")]
+               == [cluster.standbys[0].name], "it reads on the standby")
+    operator("pause", "shop", "--timeout", "0s")
+    for server in cluster.servers:
+        server.kill9()
+    told = []
+    reader = threading.Thread(target=lambda: told.append(connection.pgconn.get_result().error_message), daemon=True)
+    reader.start()
+    reader.join(30)
+    assert told and b"failover.wait" in told[0]
+    connection.close()
+
+
 def test_a_forgotten_pause_ends_by_itself(proxy, operator):
     with proxy.connect() as connection:
         operator("pause", "shop", "--timeout", "700ms")
