@@ -9,8 +9,9 @@
 
 /// Query attributes: values with names that a client sends along with a statement. Once both sides have
 /// agreed on them, every COM_QUERY has some in front of its text, if only to say that there are none, and
-/// executions give their parameters names. spec    MySQL Source Documentation, "COM_QUERY",
-/// "COM_STMT_EXECUTE", "Binary Protocol Value"
+/// executions give their parameters names.
+///
+/// spec    MySQL Source Documentation, "COM_QUERY", "COM_STMT_EXECUTE", "Binary Protocol Value"
 namespace holdfast::mysql {
 
 /// What says that a COM_QUERY has no attributes: none of them, in one set.
