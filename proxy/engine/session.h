@@ -187,8 +187,8 @@ private:
     void count_statement(ServerId server, const Route& route, const dialect::UnitFacts& facts);
 
     // session_responses.cc
-    void send_client(Bytes bytes);
-    void forward(Bytes bytes);
+    void send_client(Bytes first, Bytes second = {});
+    void forward(Bytes first, Bytes second = {});
     bool act_on(Slot slot, const dialect::Scan& scan);
     void unit_done(Slot slot);
     bool refused_by_primary();

@@ -37,8 +37,7 @@ size_t Session::on_server_bytes(ServerConnection& connection, Bytes bytes) {
         }
         used += scan.consumed;
         if (!scan.instead.empty()) {
-            forward(bytes.subspan(forward_from, forward_to - forward_from));
-            forward(scan.instead);
+            forward(bytes.subspan(forward_from, forward_to - forward_from), scan.instead);
             forward_from = forward_to = used;
         }
         if (scan.event != ScanEvent::none) {
@@ -66,19 +65,21 @@ size_t Session::on_server_bytes(ServerConnection& connection, Bytes bytes) {
 }
 
 /// Everything that goes to the client goes through here.
-void Session::send_client(Bytes bytes) {
-    if (!wrapped_) return link_->write(bytes);
+void Session::send_client(Bytes first, Bytes second) {
+    if (!wrapped_) return link_->write(first, second);
     wrapped_->out.clear();
-    wrapped_->framing->encode(bytes, wrapped_->out);
+    wrapped_->framing->encode(first, wrapped_->out);
+    if (!second.empty()) wrapped_->framing->encode(second, wrapped_->out);
     link_->write(wrapped_->out);
 }
 
-void Session::forward(Bytes bytes) {
-    if (bytes.empty() || !link_) return;
-    bytes_to_client_ += bytes.size();
+/// Two runs in one write: a client that gets an answer in two pieces is woken twice.
+void Session::forward(Bytes first, Bytes second) {
+    if ((first.empty() && second.empty()) || !link_) return;
+    bytes_to_client_ += first.size() + second.size();
     // A long result shows before its end.
     if (bytes_to_client_ - counted_to_client_ > bytes_uncounted_max) count_bytes();
-    send_client(bytes);
+    send_client(first, second);
     if (link_->queued() > limits::write_queue_high_bytes) {
         for (auto& slot : slots_) {
             if (slot && slot->link()) slot->link()->pause(Pause::peer_is_slow);

@@ -28,6 +28,7 @@ struct Wire {
     ByteBuffer kept;      // given to the engine, and not consumed
     bool is_due = false;  // `kept` is to be given (again)
     std::string sent;     // by the engine
+    int writes = 0;       // in so many pieces, ever
     /// What was sent since the last call.
     std::string take() { return std::exchange(sent, {}); }
 };
@@ -39,10 +40,11 @@ public:
         wire_->is_open = false;
         wire_->owner = nullptr;
     }
-    void write(Bytes bytes) override { wire_->sent += as_text(bytes); }
+    void write(Bytes bytes) override { write(bytes, {}); }
     void write(Bytes first, Bytes second) override {
-        write(first);
-        write(second);
+        ++wire_->writes;
+        wire_->sent += as_text(first);
+        wire_->sent += as_text(second);
     }
     size_t queued() const override { return 0; }
     void pause(Pause reason) override {
@@ -268,7 +270,7 @@ struct SessionLab {
     }
 
     /// A client comes in and logs in, as far as the proxy lets it.
-    std::shared_ptr<Wire> come(uint64_t more_capabilities = 0) {
+    std::shared_ptr<Wire> come(uint64_t more_capabilities = 0, uint64_t fewer_capabilities = 0) {
         auto wire = std::make_shared<Wire>();
         wire->owner =
             engine.accept(entrance, std::make_unique<WireLink>(wire), {"client", false, true, "10.0.0.1"});
@@ -285,7 +287,8 @@ struct SessionLab {
         login.on_bytes(as_bytes(greeting), out);
         // Compression is not part of an identity.
         mysql::store_le32(out.data() + 4,
-                          mysql::load_le32(out.data() + 4) | static_cast<uint32_t>(more_capabilities));
+                          (mysql::load_le32(out.data() + 4) | static_cast<uint32_t>(more_capabilities)) &
+                              ~static_cast<uint32_t>(fewer_capabilities));
         give(*wire, as_text(out));
         return wire;
     }

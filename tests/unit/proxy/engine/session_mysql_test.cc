@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "protocol/mysql/compression.h"
+#include "tests/unit/protocol/mysql/conversation_lab.h"
 #include "tests/unit/proxy/engine/mysql_session_lab.h"
 
 using namespace holdfast;
@@ -37,6 +38,19 @@ TEST_CASE("session: a MySQL client comes in, reads and writes") {
     CHECK(one->take() == SessionLab::query("INSERT INTO t VALUES (1)"));
     lab.give(*one, SessionLab::ok());
     CHECK(client->take() == SessionLab::ok());
+}
+
+TEST_CASE("session: a result that is translated reaches the client in one write") {
+    SessionLab lab;
+    const auto client = lab.come(0, mysql::capability::deprecate_eof);
+    const auto one = lab.serve(1);
+    lab.give(*client, SessionLab::query("SELECT a FROM t FOR UPDATE"));
+    one->take();
+    client->take();
+    const int before = client->writes;
+    lab.give(*one, mysql::test::result({"1", "2"}));
+    CHECK(client->take() == mysql::test::classic_result({"1", "2"}));
+    CHECK(client->writes == before + 1);
 }
 
 TEST_CASE("session: a statement prepared on the replica runs in a transaction on the primary") {
