@@ -1,99 +1,54 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
-#include <set>
-#include <string>
-#include <string_view>
-#include <vector>
+#include <utility>
 
-#include "protocol/base/bytes.h"
 #include "tests/simulation/server.h"
-#include "tests/simulation/sql.h"
 
 namespace holdfast::simulation {
 
-/// One session on a scripted server: PostgreSQL's protocol and the session's semantics for the tiny SQL.
-/// Reads its messages one by one, also those that arrived before the connection ended, as a server does.
+/// One session on a scripted server: a protocol, and what the tiny SQL does in it. Reads its messages one by
+/// one, also those that arrived before the connection ended, as a server does.
 class Backend : public std::enable_shared_from_this<Backend> {
 public:
-    Backend(Server& server, uint32_t process_id, std::shared_ptr<Endpoint> endpoint);
+    Backend(Server& server, uint32_t process_id, std::shared_ptr<Endpoint> endpoint)
+        : server_(server), endpoint_(std::move(endpoint)), process_id_(process_id) {}
+    virtual ~Backend() = default;
 
-    void begin();
-    void on_change();
+    virtual void begin();
+    /// Something may have come, or may be sent now.
+    virtual void on_change() = 0;
+    virtual void notify(const Notification& notification) = 0;
+    /// The server is a primary now.
+    virtual void report_role() {}
+    /// A last message, as far as it goes, and the end.
+    virtual void say_goodbye(Farewell why) = 0;
+    /// Somebody asks for the end of what runs, and knows the session's secret.
+    void cancel() { cancelled_ = is_busy_; }
+    void die();
     uint32_t process_id() const { return process_id_; }
     Endpoint& endpoint() { return *endpoint_; }
-    void notify(const Notification& notification);
-    void report_role() { role_changed_ = true; }
-    /// A last message, as far as it goes, and the end.
-    void say_goodbye(std::string_view severity, std::string_view code, std::string_view message);
-    /// The machine is gone: nobody is told anything.
-    void vanish() {}
-    void die();
-    void cancel(uint32_t secret);
 
-private:
-    enum class Transaction { idle, implicit, open, failed };
-    struct Outcome {
-        std::string code;  // empty: success
-        std::string text;
-        std::string tag;
-    };
-    using Done = std::function<void(Outcome)>;
-
-    // Messages: backend.cc
-    void process();
-    bool take_startup();
-    void log_in();
-    void handle(char type, Bytes body);
-    void on_parse(Bytes body);
-    void on_bind(Bytes body);
-    void on_describe(Bytes body);
-    void on_execute(Bytes body);
-    void on_sync();
-    void run_query(std::vector<std::string> statements, size_t next);
-    void fail(const Outcome& outcome);
-    void ready();
-    void flush();
-    void finish_work();
-
-    // Statements: backend_sql.cc
-    void run(std::string text, bool describe, Done done);
-    void execute(const Sql& sql, bool describe, const Done& done);
-    void execute_write(const Sql& sql, bool describe, const Done& done);
-    void commit_work(const std::string& tag, const Done& done);
-    void end_transaction(bool commits);
-    bool is_read_only() const;
-    void describe_rows(const Sql& sql);
-    void send_row(const std::vector<std::string>& values);
-    std::string tenant() const;
+protected:
+    /// Runs only while this session lives.
     std::function<void()> mine(std::function<void()> run);
+    /// How long a statement takes.
+    Duration service_time();
+    /// Sends the first `ready` bytes as far as they go.
+    void send(ByteBuffer& out, size_t& ready);
 
     Server& server_;
     std::shared_ptr<Endpoint> endpoint_;
     uint32_t process_id_;
-    uint32_t secret_ = 0;
-    ByteBuffer in_;
-    ByteBuffer out_;
-    size_t flushed_ = 0;  // of out_: may be sent
-    bool logged_in_ = false;
-    bool alive_ = true;
-    bool busy_ = false;      // a statement runs
-    bool skipping_ = false;  // an error in the extended protocol: up to the Sync
+    bool is_alive_ = true;
+    bool is_busy_ = false;  // a statement runs
     bool cancelled_ = false;
-    bool role_changed_ = false;
-    bool read_only_ = false;  // of the transaction
-    Transaction transaction_ = Transaction::idle;
-    std::vector<Change> changes_;
-    std::vector<Notification> notifications_;
-    std::vector<Notification> undelivered_;
-    std::map<std::string, std::string> settings_;
-    std::map<std::string, std::string> settings_before_;  // the transaction
-    std::set<std::string> channels_;
-    std::set<std::string> channels_before_;
-    std::map<std::string, std::string> prepared_;
-    std::map<std::string, std::string> portals_;
 };
+
+/// A session that speaks the server's protocol.
+std::shared_ptr<Backend> make_backend(Server& server, uint32_t process_id,
+                                      std::shared_ptr<Endpoint> endpoint);
 
 }  // namespace holdfast::simulation

@@ -26,6 +26,7 @@ struct Neighbourhood {
     unsigned busy_percent = 100;                            // pauses are longer when lower
     int64_t keys = 0;                                       // of all clients
     bool rejects = false;                                   // failover.no_primary: reads too, in the end
+    bool speaks_mysql = false;
 };
 
 /// One statement, what it must answer, and what it did.
@@ -44,12 +45,14 @@ struct Item {
     std::optional<std::string> first_column;
     bool done = false;
     std::string done_tag;
+    bool is_open = false;  // MySQL: a transaction was under way behind it
 };
 
 /// The requests up to one ReadyForQuery.
 struct Unit {
     bool extended = false;
-    bool flushes = false;  // a Flush somewhere before the Sync
+    bool flushes = false;   // a Flush somewhere before the Sync
+    bool prepares = false;  // MySQL: a COM_STMT_PREPARE
     std::vector<Item> items;
     std::string tenant;  // what current_setting() must give
     TimePoint sent_at{};
@@ -64,12 +67,12 @@ struct Unit {
 enum class Role { inserter, raiser, bumper, reader, idler, listener, ticketer, slow_reader, troubled };
 const char* to_string(Role role);
 
-/// A simulated application: speaks PostgreSQL's protocol to the proxy, keeps account of what it is told, and
-/// checks that each answer belongs to its question. Owned by the run.
+/// A simulated application: talks to the proxy, keeps account of what it is told, and checks that each answer
+/// belongs to its question. What it speaks is a subclass's. Owned by the run.
 class Client {
 public:
     Client(Neighbourhood& around, size_t number, Role role);
-    ~Client();
+    virtual ~Client();
 
     void begin(Duration delay);
     /// No new work from now on.
@@ -85,41 +88,59 @@ public:
     bool has_heard(const std::string& payload) const;
     bool is_listening() const { return listening_; }
 
-private:
+protected:
     enum class Phase { away, logging_in, ready, leaving };
-    struct Step {
-        char type;
-        size_t item;
-    };
 
-    // The wire: client.cc
+    // The wire: of a subclass
+    /// Begins a login.
+    virtual void say_hello() = 0;
+    /// Takes in what has come.
+    virtual void read_messages() = 0;
+    /// Notes the answers that a unit will get, which is the first in flight now.
+    virtual void expect(const Unit& unit) = 0;
+    virtual void encode(Unit& unit, ByteBuffer& out) = 0;
+    virtual void append_goodbye(ByteBuffer& out) = 0;
+    /// Appends to `out_` what nobody may send.
+    virtual void misbehave() = 0;
+    /// Asks, on a connection of its own, for the end of what runs.
+    virtual void send_cancel() {}
+    // Its SQL
+    virtual std::string setting() const = 0;
+    virtual std::string set_text(const std::string& value) const = 0;
+    virtual std::string show_text() const = 0;
+    virtual std::string begin_text(bool only_reads) const = 0;
+    virtual bool prepares_by_sql() const { return false; }
+    virtual Item prepared_read_of(int64_t key) = 0;
+    // Its ways
+    /// True: it did something that only this protocol has.
+    virtual bool plan_own_way() { return false; }
+    virtual void item_done(const Item& /*item*/) {}
+    virtual Unit one(Item item);
+    /// Books what became of the unit's writes, and of its transaction's.
+    virtual void settle(Unit& unit);
+
+    // The connection: client.cc
     void connect();
     void on_change();
-    void read_messages();
-    void handle(char type, Bytes body);
-    void on_error(Bytes body);
-    void on_row(Bytes body);
-    void expect(const Unit& unit);
-    void encode(Unit& unit, ByteBuffer& out);
     void send(std::vector<Unit> units);
     void flush();
     void lost(std::string_view how);
     void disconnect(bool politely);
-    void send_cancel();
     void say(std::string_view what);
     void problem(const std::string& what);
 
-    // What it does and what it makes of the answers: workload.cc
-    void think();
-    void plan();
+    // What it makes of the answers: judgement.cc
+    void take_row(Item& item, const std::vector<std::string>& columns);
+    void unit_is_over();
     void unit_done(Unit& unit);
     void judge_error(const Unit& unit);
-    void settle(Unit& unit);
+
+    // What it does: workload.cc
+    void think();
+    void plan();
     void all_done();
     void plan_transaction();
-    Unit one(Item item);
     Item read_of(int64_t key);
-    Item prepared_read_of(int64_t key);
     Item plain(std::string sql, std::string complete);
     Item insert();
     Item raise();
@@ -135,10 +156,7 @@ private:
     std::shared_ptr<Events::Task> next_;
     ByteBuffer in_;
     ByteBuffer out_;
-    ByteBuffer cancel_key_;
     std::deque<Unit> units_;  // in flight
-    std::deque<Step> steps_;  // of the first of them
-    bool row_description_seen_ = false;
     bool stopping_ = false;
     bool may_be_closed_ = false;  // it has misbehaved
     bool cancelled_once_ = false;
@@ -153,7 +171,6 @@ private:
     bool prepared_ = false;  // PREPARE …
     bool listening_ = false;
     std::string prepare_name_;
-    std::vector<std::string> named_;  // statements prepared by the protocol
     int attempts_ = 0;
     TimePoint transaction_began_{};
     std::vector<uint64_t> transaction_tags_;
@@ -166,5 +183,8 @@ private:
     int64_t ceiling_ = 0;
     std::vector<uint64_t> own_acknowledged_;
 };
+
+/// A client that speaks the cluster's protocol.
+std::unique_ptr<Client> make_client(Neighbourhood& around, size_t number, Role role);
 
 }  // namespace holdfast::simulation

@@ -80,7 +80,7 @@ void Faults::strike() {
         case 8: return trouble_standby();
         case 9: return slow_standby();
         case 10: return cut_off(any);
-        case 11: return promote_behind_its_back();
+        case 11: return site_.speaks_mysql ? hand_over() : promote_behind_its_back();
         default: return lose_everything();
     }
 }
@@ -190,6 +190,35 @@ void Faults::switch_over() {
         if (!fail_over()) return bring_back(old);
         after(between(5ms, 2s), [this, &old] {
             rejoin(old);
+            end();
+        });
+    });
+}
+
+/// A switchover in which nobody is restarted: the old primary takes no more writes, and when the successor
+/// has all, it does.
+void Faults::hand_over() {
+    if (!primary_->running() || primary_->is_read_only()) return;
+    begin("the primary hands over");
+    Server& old = *primary_;
+    old.set_read_only(true);
+    hand_over_when_ready(old, site_.network.events().now() + 3s);
+}
+
+void Faults::hand_over_when_ready(Server& old, TimePoint limit) {
+    after(between(1ms, 200ms), [this, &old, limit] {
+        if (!old.running() || !old.is_read_only() || &old != primary_) return end();
+        Server* successor = choose_successor();
+        const bool is_ready =
+            successor && !old.has_commits_under_way() && successor->log().size() == old.log().size();
+        if (!is_ready && site_.network.events().now() < limit) return hand_over_when_ready(old, limit);
+        if (!is_ready) {
+            old.set_read_only(false);
+            return end();
+        }
+        (void)fail_over();
+        after(between(1ms, 300ms), [this, &old] {
+            if (&old != primary_ && old.running() && !old.is_standby()) old.follow(primary_);
             end();
         });
     });

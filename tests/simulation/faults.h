@@ -42,6 +42,8 @@ private:
     void slow_standby();
     void cut_off(Server& server);
     void promote_behind_its_back();
+    void hand_over();
+    void hand_over_when_ready(Server& old, TimePoint limit);
     void lose_everything();
 
     Server* choose_successor() const;

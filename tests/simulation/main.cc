@@ -9,9 +9,10 @@
 namespace {
 
 constexpr const char* usage =
-    "usage: simulation [--seeds N] [--first S] [--stop] [--seed S [--trace]]\n"
+    "usage: simulation [--protocol P] [--seeds N] [--first S] [--stop] [--seed S [--trace]]\n"
     "Plays random histories of a cluster, its proxy and its clients, each from a seed, and checks what must\n"
     "hold in all of them. Ends with 0 when nothing was found.\n"
+    "  --protocol P  postgres or mysql (postgres)\n"
     "  --seeds N   how many (300)\n"
     "  --first S   the first of them (1)\n"
     "  --stop      at the first that fails\n"
@@ -28,6 +29,7 @@ bool read_number(const char* text, uint64_t& out) {
 int main(int argc, char** argv) {
     uint64_t seeds = 300;
     uint64_t first = 1;
+    auto protocol = holdfast::config::Protocol::postgres;
     bool trace = false;
     bool stops = false;
     for (int i = 1; i < argc; ++i) {
@@ -38,6 +40,10 @@ int main(int argc, char** argv) {
             trace = true;
         } else if (option == "--stop") {
             stops = true;
+        } else if (option == "--protocol" && has_value) {
+            const std::string_view name = argv[++i];
+            understood = name == "postgres" || name == "mysql";
+            if (name == "mysql") protocol = holdfast::config::Protocol::mysql;
         } else if (option == "--seeds" && has_value) {
             understood = read_number(argv[++i], seeds);
         } else if (option == "--first" && has_value) {
@@ -58,7 +64,7 @@ int main(int argc, char** argv) {
     uint64_t failed = 0;
     holdfast::simulation::Report total;
     for (uint64_t seed = first; seed < first + seeds && !(stops && failed > 0); ++seed) {
-        const auto result = holdfast::simulation::run(seed, trace);
+        const auto result = holdfast::simulation::run(protocol, seed, trace);
         ++played;
         if (seeds == 1)
             std::printf("seed %llu: %s\n", static_cast<unsigned long long>(seed), result.summary.c_str());
@@ -70,8 +76,10 @@ int main(int argc, char** argv) {
         total.reads_again += result.reads_again;
         if (result.problems.empty()) continue;
         ++failed;
-        std::printf("seed %llu FAILED; replay it with: %s --seed %llu --trace\n",
-                    static_cast<unsigned long long>(seed), argv[0], static_cast<unsigned long long>(seed));
+        std::printf("seed %llu FAILED; replay it with: %s%s --seed %llu --trace\n",
+                    static_cast<unsigned long long>(seed), argv[0],
+                    protocol == holdfast::config::Protocol::mysql ? " --protocol mysql" : "",
+                    static_cast<unsigned long long>(seed));
         for (const std::string& problem : result.problems) std::printf("    %s\n", problem.c_str());
         std::fflush(stdout);
     }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "health/monitor.h"
+#include "protocol/mysql/dialect.h"
 #include "protocol/postgres/dialect.h"
 #include "proxy/engine/engine.h"
 #include "tests/simulation/client.h"
@@ -45,7 +46,7 @@ private:
 /// One run: the parts, put together as the application does, and the story.
 class Run {
 public:
-    Run(uint64_t seed, bool trace);
+    Run(config::Protocol protocol, uint64_t seed, bool trace);
     Report play();
 
 private:
@@ -54,8 +55,12 @@ private:
     void strike_now_and_then();
     void wait_until_idle(Duration limit);
     void check_end();
+    void check_listeners();
     void tear_down();
 
+    std::unique_ptr<dialect::Dialect> make_dialect();
+
+    const config::Protocol protocol_;
     Events events_;
     Random random_;
     Network network_{events_, random_};
@@ -80,7 +85,9 @@ private:
     bool over_ = false;
 };
 
-Run::Run(uint64_t seed, bool trace) : random_(seed), trace_(events_, trace) {
+Run::Run(config::Protocol protocol, uint64_t seed, bool trace)
+    : protocol_(protocol), random_(seed), trace_(events_, trace) {
+    site_.speaks_mysql = protocol == config::Protocol::mysql;
     site_.synchronous = random_.chance(70);
     const uint64_t count = random_.between(2, 4);
     std::vector<Server*> all;
@@ -93,11 +100,8 @@ Run::Run(uint64_t seed, bool trace) : random_(seed), trace_(events_, trace) {
     settings_ = make_settings();
 
     engine_ = std::make_unique<engine::Engine>(world_, log_, config::Proxy{});
-    postgres::Surroundings surroundings;
-    surroundings.random = [this](std::byte* out, size_t size) { world_.random(out, size); };
-    surroundings.unix_seconds = [this] { return world_.unix_seconds(); };
     engine::ClusterParts parts{settings_,
-                               std::make_unique<postgres::PostgresDialect>(surroundings),
+                               make_dialect(),
                                directory_,
                                gauges_,
                                [this](ServerId id, health::Hint what) { monitor_->hint(id, what); },
@@ -114,23 +118,35 @@ Run::Run(uint64_t seed, bool trace) : random_(seed), trace_(events_, trace) {
     if (random_.chance(35)) {
         operator_ = std::make_unique<Operator>(network_, books_, trace_, *monitor_, *cluster_, drain_timeout);
     }
-    around_ = std::make_unique<Neighbourhood>(Neighbourhood{
-        network_, books_, trace_,
-        [this](std::shared_ptr<Endpoint> endpoint) {
-            auto link = std::make_unique<SimLink>(network_, std::move(endpoint));
-            SimLink& arrived = *link;
-            if (engine::LinkOwner* owner =
-                    engine_->accept(entrance_, std::move(link), {"client", false, true, {}})) {
-                arrived.adopt(*owner);
-            }
-        },
-        Duration(settings_->failover.wait), settings_->routing.consistency == config::Consistency::session,
-        site_.synchronous, 100, 0, settings_->failover.no_primary == config::NoPrimary::reject});
+    around_ = std::make_unique<Neighbourhood>(
+        Neighbourhood{network_, books_, trace_,
+                      [this](std::shared_ptr<Endpoint> endpoint) {
+                          auto link = std::make_unique<SimLink>(network_, std::move(endpoint));
+                          SimLink& arrived = *link;
+                          if (engine::LinkOwner* owner =
+                                  engine_->accept(entrance_, std::move(link), {"client", false, true, {}})) {
+                              arrived.adopt(*owner);
+                          }
+                      },
+                      Duration(settings_->failover.wait),
+                      settings_->routing.consistency == config::Consistency::session, site_.synchronous, 100,
+                      0, settings_->failover.no_primary == config::NoPrimary::reject, site_.speaks_mysql});
     make_clients();
+}
+
+std::unique_ptr<dialect::Dialect> Run::make_dialect() {
+    const auto random = [this](std::byte* out, size_t size) { world_.random(out, size); };
+    if (site_.speaks_mysql)
+        return std::make_unique<mysql::MysqlDialect>(mysql::DialectOptions{random, nullptr});
+    postgres::Surroundings surroundings;
+    surroundings.random = random;
+    surroundings.unix_seconds = [this] { return world_.unix_seconds(); };
+    return std::make_unique<postgres::PostgresDialect>(surroundings);
 }
 
 std::shared_ptr<const config::Cluster> Run::make_settings() {
     auto cluster = std::make_shared<config::Cluster>();
+    cluster->protocol = protocol_;
     cluster->name = "shop";
     for (size_t i = 1; i <= servers_.size(); ++i) {
         config::Server server;
@@ -164,15 +180,14 @@ std::shared_ptr<const config::Cluster> Run::make_settings() {
 void Run::make_clients() {
     around_->busy_percent = static_cast<unsigned>(random_.between(15, 60));
     const auto add = [this](Role role, uint64_t count) {
-        for (; count > 0; --count)
-            clients_.push_back(std::make_unique<Client>(*around_, clients_.size() + 1, role));
+        for (; count > 0; --count) clients_.push_back(make_client(*around_, clients_.size() + 1, role));
     };
     add(Role::inserter, random_.between(1, 3));
     add(Role::raiser, random_.between(1, 3));
     add(Role::bumper, random_.between(1, 3));
     add(Role::reader, random_.between(1, 3));
     add(Role::idler, random_.between(1, 3));
-    add(Role::listener, random_.between(0, 2));
+    if (!site_.speaks_mysql) add(Role::listener, random_.between(0, 2));
     add(Role::ticketer, random_.between(0, 1));
     if (random_.chance(15)) add(Role::slow_reader, 1);
     add(Role::troubled, random_.between(0, 1));
@@ -250,16 +265,7 @@ void Run::check_end() {
     }
     for (const auto& client : clients_) client->make_last_check();
     wait_until_idle(5s);
-    // By the first that is there: some leave by themselves and come back later.
-    const bool sent = std::any_of(clients_.begin(), clients_.end(),
-                                  [](const auto& client) { return client->send_notification("the end"); });
-    if (!sent) return books_.problem("no client is there to send the last notification");
-    wait_until_idle(5s);
-    events_.run_until(events_.now() + 1s, {});
-    for (const auto& client : clients_) {
-        if (client->is_listening() && !client->has_heard("the end"))
-            books_.problem(client->describe() + " did not hear the last notification");
-    }
+    if (!site_.speaks_mysql) check_listeners();
     if (gauges_.held != 0) books_.problem("statements are held while nobody waits");
     for (const auto& client : clients_) client->leave();
     events_.run_until(events_.now() + 12s, {});
@@ -277,6 +283,20 @@ void Run::check_end() {
     books_.check_history(site_.synchronous);
 }
 
+/// Whoever listens still does.
+void Run::check_listeners() {
+    // By the first that is there: some leave by themselves and come back later.
+    const bool sent = std::any_of(clients_.begin(), clients_.end(),
+                                  [](const auto& client) { return client->send_notification("the end"); });
+    if (!sent) return books_.problem("no client is there to send the last notification");
+    wait_until_idle(5s);
+    events_.run_until(events_.now() + 1s, {});
+    for (const auto& client : clients_) {
+        if (client->is_listening() && !client->has_heard("the end"))
+            books_.problem(client->describe() + " did not hear the last notification");
+    }
+}
+
 void Run::tear_down() {
     for (const auto& client : clients_) client->leave();
     engine_->close_all();
@@ -290,8 +310,8 @@ void Run::tear_down() {
 
 }  // namespace
 
-Report run(uint64_t seed, bool trace) {
-    return Run(seed, trace).play();
+Report run(config::Protocol protocol, uint64_t seed, bool trace) {
+    return Run(protocol, seed, trace).play();
 }
 
 }  // namespace holdfast::simulation

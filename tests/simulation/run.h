@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "config/settings.h"
+
 namespace holdfast::simulation {
 
 /// What came of one run.
@@ -18,7 +20,8 @@ struct Report {
     uint64_t reads_again = 0;
 };
 
-/// Plays the history that `seed` stands for. `trace`: print every message and event.
-Report run(uint64_t seed, bool trace);
+/// Plays the history that `seed` stands for, with PostgreSQL or with MariaDB. `trace`: print every message
+/// and event.
+Report run(config::Protocol protocol, uint64_t seed, bool trace);
 
 }  // namespace holdfast::simulation

@@ -19,7 +19,7 @@ void Server::say(std::string_view what) {
 
 void Server::accept(std::shared_ptr<Endpoint> endpoint) {
     const uint32_t id = ++next_process_id_;
-    auto backend = std::make_shared<Backend>(*this, id, std::move(endpoint));
+    auto backend = make_backend(*this, id, std::move(endpoint));
     backends_.emplace(id, backend);
     backend->begin();
 }
@@ -75,7 +75,7 @@ void Server::kill(Death death) {
         switch (death) {
             case Death::resets: backend.endpoint().abort(); break;
             case Death::ends: backend.endpoint().shut(); break;
-            case Death::vanishes: backend.vanish(); break;
+            case Death::vanishes: break;  // nobody is told anything
         }
     });
 }
@@ -110,9 +110,7 @@ void Server::shut_down() {
     }
     ++life_;
     process_ = Process::down;
-    drop_backends([](Backend& backend) {
-        backend.say_goodbye("FATAL", "57P01", "terminating connection due to administrator command");
-    });
+    drop_backends([](Backend& backend) { backend.say_goodbye(Farewell::shutdown); });
 }
 
 void Server::crash_restart() {
@@ -120,10 +118,7 @@ void Server::crash_restart() {
     say("one of its processes crashed");
     ++life_;
     process_ = Process::starting;
-    drop_backends([](Backend& backend) {
-        backend.say_goodbye("WARNING", "57P02",
-                            "terminating connection because of crash of another server process");
-    });
+    drop_backends([](Backend& backend) { backend.say_goodbye(Farewell::crash); });
     rebuild();
     received_by_.clear();
     later(site_.network.random().between(Duration(30ms), Duration(150ms)), [this] {
@@ -142,7 +137,7 @@ void Server::end_one_session(bool politely) {
     say("ends session " + std::to_string(chosen->first));
     backends_.erase(chosen);
     if (politely) {
-        backend->say_goodbye("FATAL", "57P01", "terminating connection due to administrator command");
+        backend->say_goodbye(Farewell::terminated);
     } else {
         backend->endpoint().abort();
     }
@@ -157,6 +152,7 @@ void Server::promote(uint32_t timeline) {
     apply_up_to(log_.size());
     timeline_ = timeline;
     standby_ = false;
+    read_only_ = false;
     received_by_.clear();
     acknowledged_ = log_.size();
     auto record = std::make_shared<Record>();
@@ -167,11 +163,17 @@ void Server::promote(uint32_t timeline) {
     for (const auto& [id, backend] : backends_) backend->report_role();
 }
 
+void Server::set_read_only(bool is_read_only) {
+    say(is_read_only ? "takes no more writes" : "takes writes again");
+    read_only_ = is_read_only;
+}
+
 void Server::follow(Server* upstream) {
     if (upstream_) upstream_->standbys_.erase(this);
     upstream_ = upstream;
     standby_ = true;
     if (!upstream) return;
+    read_only_ = false;  // that of a replica goes without saying
     say("follows " + upstream->name_);
     upstream->standbys_.insert(this);
     pull();

@@ -18,6 +18,9 @@ namespace holdfast::simulation {
 class Backend;
 class Books;
 
+/// Why a server ends a session that did nothing wrong.
+enum class Farewell { shutdown, crash, terminated };
+
 /// What one transaction changed: one record of the log that servers share by streaming it.
 struct Change {
     int64_t key = 0;    // 0: an insert, which only its tag tells
@@ -43,9 +46,10 @@ struct Site {
     Books& books;
     Trace& trace;
     bool synchronous = true;  // commits wait for one standby
+    bool speaks_mysql = false;
 };
 
-/// A scripted PostgreSQL server: a process that lives, hangs and dies, a log that it writes or replays, and
+/// A scripted server: a process that lives, hangs and dies, a log that it writes or replays, and
 /// the sessions on it. Owned by the run.
 class Server final : public Door {
 public:
@@ -57,19 +61,27 @@ public:
 
     // --- as others see it
     const std::shared_ptr<Host>& host() const override { return host_; }
-    bool listens() const override { return process_ != Process::down; }
+    /// A PostgreSQL that is starting says so; a MySQL isn't there yet.
+    bool listens() const override {
+        return process_ != Process::down && !(site_.speaks_mysql && process_ == Process::starting);
+    }
     void accept(std::shared_ptr<Endpoint> endpoint) override;
     const std::string& name() const { return name_; }
     size_t number() const { return number_; }
     Process process() const { return process_; }
     bool running() const { return process_ == Process::running; }
     bool is_standby() const { return standby_; }
+    /// It takes no writes: a standby, or a primary that is about to be one no longer (MySQL's read_only).
+    bool is_read_only() const { return standby_ || read_only_; }
     uint32_t timeline() const { return timeline_; }
     uint64_t written_lsn() const { return log_.empty() ? first_lsn : log_.back()->end_lsn; }
     uint64_t applied_lsn() const { return applied_ == 0 ? first_lsn : log_[applied_ - 1]->end_lsn; }
     bool is_streaming() const;
     Server* upstream() const { return upstream_; }
     const std::vector<RecordRef>& log() const { return log_; }
+    size_t applied() const { return applied_; }
+    /// Commits that wait for a standby.
+    bool has_commits_under_way() const { return !waiters_.empty(); }
     size_t backends() const { return backends_.size(); }
 
     // --- life
@@ -81,6 +93,7 @@ public:
     void crash_restart();     // a backend died: everybody is thrown out, and it recovers
     void end_one_session(bool politely);
     void promote(uint32_t timeline);
+    void set_read_only(bool is_read_only);
     void follow(Server* upstream);
     /// Makes the log one that `upstream` can go on with: what only this server has is dropped.
     void rewind_to(const Server& upstream);
@@ -132,6 +145,7 @@ private:
     uint64_t life_ = 0;  // grows with each start and kill
     std::vector<std::function<void()>> stalled_;
     bool standby_ = false;
+    bool read_only_ = false;
     bool pulling_ = false;
     uint32_t timeline_ = 1;
     std::vector<RecordRef> log_;

@@ -10,6 +10,36 @@ using health::Outcome;
 namespace {
 constexpr uint64_t system_identifier = 7'000'000'000'000'000'001;
 constexpr int server_version = 150'004;
+
+/// The log up to a record, as MariaDB says it: the last transaction's number, and who wrote it.
+health::GtidSet gtids(const Server& server, uint64_t records) {
+    if (records == 0) return {};
+    const auto set = health::GtidSet::parse_mariadb(
+        "0-" + std::to_string(server.log()[records - 1]->timeline) + "-" + std::to_string(records));
+    return set ? *set : health::GtidSet();
+}
+
+void tell_mysql_state(const Server& server, Observation& out) {
+    health::MysqlState state;
+    state.read_only = server.is_read_only();
+    state.server_id = static_cast<uint32_t>(server.number());
+    state.applied = gtids(server, server.applied());
+    state.written = state.received = gtids(server, server.log().size());
+    state.has_gtids = true;
+    if (const Server* upstream = server.upstream()) {
+        health::ReplicationSource source;
+        source.host = "10.0.0." + std::to_string(upstream->number());
+        source.port = static_cast<int>(upstream->number());
+        source.server_id = static_cast<uint32_t>(upstream->number());
+        source.io = server.is_streaming() ? health::ReplicationThread::running
+                                          : health::ReplicationThread::connecting;
+        source.sql_running = true;
+        state.sources.push_back(source);
+    }
+    out.version_text = "10.11.6-MariaDB";
+    out.mysql = std::move(state);
+}
+
 }  // namespace
 
 void SimProber::probe(const config::Server&, ServerId id, std::function<void(Observation)> done) {
@@ -45,6 +75,10 @@ void SimProber::answer(const std::shared_ptr<Probe>& probe, Server& server) {
     out.in_recovery = server.is_standby();
     out.system_identifier = system_identifier;
     out.server_version = server_version;
+    if (server.site().speaks_mysql) {
+        tell_mysql_state(server, out);
+        return reply(probe, out);
+    }
     out.timeline = server.timeline();
     if (server.is_standby()) {
         out.position = {server.applied_lsn()};

@@ -15,7 +15,8 @@ std::vector<std::string> tokens_of(std::string_view text) {
     std::vector<std::string> tokens;
     for (size_t i = 0; i < text.size();) {
         const char c = text[i];
-        if (c == ' ' || c == '\n') {
+        // The marks of a MySQL variable tell nothing that its name does not.
+        if (c == ' ' || c == '\n' || c == '@' || c == '`') {
             ++i;
         } else if (c == '\'' || c == '"') {
             const size_t end = text.find(c, i + 1);
@@ -45,7 +46,13 @@ T number(const std::string& text) {
 
 Sql parse_select(const std::vector<std::string>& t) {
     Sql sql;
-    if (t.size() < 10) return sql;
+    if (t.size() == 2) {
+        sql.verb = Verb::show;
+        sql.name = t[1];
+        return sql;
+    }
+    constexpr size_t shortest = 8;  // SELECT ticket, TAG, @tenant FROM next_ticket
+    if (t.size() < shortest) return sql;
     sql.tag = number<uint64_t>(t[3]);
     for (size_t i = 0; i + 1 < t.size(); ++i) {
         if (t[i] == "for" && t[i + 1] == "update") sql.for_update = true;
@@ -88,6 +95,11 @@ Sql parse_sql(std::string_view text) {
         sql.returning = at(7) == "returning";
     } else if (first == "begin") {
         sql.verb = at(1) == "read" ? Verb::begin_read_only : Verb::begin;
+    } else if (first == "start") {
+        sql.verb = at(2) == "read" ? Verb::begin_read_only : Verb::begin;
+    } else if (first == "kill") {
+        sql.verb = Verb::kill;
+        sql.key = number<int64_t>(at(2));
     } else if (first == "commit") {
         sql.verb = Verb::commit;
     } else if (first == "rollback") {
@@ -144,7 +156,13 @@ std::vector<std::string> split_sql(std::string_view text) {
 
 std::string with_parameters(std::string_view text, const std::vector<std::string>& values) {
     std::string out;
+    size_t in_order = 0;
     for (size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == '?') {
+            out += in_order < values.size() ? values[in_order] : "0";
+            ++in_order;
+            continue;
+        }
         if (text[i] != '$') {
             out += text[i];
             continue;

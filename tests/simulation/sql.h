@@ -7,7 +7,7 @@
 
 namespace holdfast::simulation {
 
-/// The tiny part of SQL that the scripted servers run. The texts are real PostgreSQL SQL:
+/// The tiny part of SQL that the scripted servers run. The texts are real SQL, here PostgreSQL's:
 ///
 ///   SELECT v, TAG, current_setting('app.tenant') FROM t WHERE k = K [FOR UPDATE]
 ///   SELECT n, TAG, current_setting('app.tenant') FROM series            many rows
@@ -17,6 +17,9 @@ namespace holdfast::simulation {
 ///   UPDATE t SET v = v + 1, tag = TAG WHERE k = K
 ///   BEGIN [READ ONLY], COMMIT, ROLLBACK, SET app.tenant = '…', SHOW app.tenant, LISTEN c, NOTIFY c, '…',
 ///   PREPARE p AS …, EXECUTE p(…), DEALLOCATE p, DISCARD ALL
+///
+/// MySQL's has @tenant for the setting, START TRANSACTION for BEGIN, SELECT @tenant for SHOW, and KILL QUERY
+/// N.
 ///
 /// TAG is a number that no other statement of the run has.
 enum class Verb {
@@ -39,6 +42,7 @@ enum class Verb {
     execute,
     deallocate,
     discard_all,
+    kill,
 };
 
 struct Sql {
@@ -56,7 +60,7 @@ struct Sql {
 Sql parse_sql(std::string_view text);
 /// The statements of a simple query, without the empty ones.
 std::vector<std::string> split_sql(std::string_view text);
-/// The text with $1, $2, … replaced.
+/// The text with $1, $2, … or one ? after the other replaced.
 std::string with_parameters(std::string_view text, const std::vector<std::string>& values);
 bool returns_rows(Verb verb);
 bool writes(const Sql& sql);

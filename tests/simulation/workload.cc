@@ -1,6 +1,5 @@
-// What simulated clients do, and what they make of the answers.
+// What simulated clients do.
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include "tests/simulation/client.h"
@@ -8,19 +7,6 @@
 namespace holdfast::simulation {
 
 using namespace std::chrono_literals;
-using Fate = Books::Fate;
-
-namespace {
-
-const std::string setting = "current_setting('app.tenant')";
-
-int64_t as_number(const std::string& text) {
-    int64_t value = 0;
-    std::from_chars(text.data(), text.data() + text.size(), value);
-    return value;
-}
-
-}  // namespace
 
 Item Client::plain(std::string sql, std::string complete) {
     Item item;
@@ -35,17 +21,8 @@ Item Client::read_of(int64_t key) {
     item.rows = true;
     item.complete = "SELECT 1";
     item.reads_own = key == static_cast<int64_t>(number_);
-    item.sql =
-        "SELECT v, " + std::to_string(item.tag) + ", " + setting + " FROM t WHERE k = " + std::to_string(key);
-    return item;
-}
-
-/// The same by a statement that the protocol prepared under a name.
-Item Client::prepared_read_of(int64_t key) {
-    Item item = read_of(key);
-    item.values = {std::to_string(key), std::to_string(item.tag)};
-    item.sql = "SELECT v, $2, " + setting + " FROM t WHERE k = $1";
-    item.prepared_name = "named" + std::to_string(attempts_);
+    item.sql = "SELECT v, " + std::to_string(item.tag) + ", " + setting() +
+               " FROM t WHERE k = " + std::to_string(key);
     return item;
 }
 
@@ -57,7 +34,7 @@ Item Client::insert() {
     item.sql = "INSERT INTO log VALUES (" + std::to_string(item.tag) + ")";
     if (chance(40)) {
         item.rows = true;
-        item.sql += " RETURNING id, " + std::to_string(item.tag) + ", " + setting;
+        item.sql += " RETURNING id, " + std::to_string(item.tag) + ", " + setting();
     }
     return item;
 }
@@ -119,8 +96,9 @@ void Client::plan() {
     if (!tenant_set_ || (role_ != Role::listener && chance(2))) {
         tenant_asked_ = name_ + "-" + std::to_string(++attempts_);
         tenant_set_ = false;
-        return send({one(plain("SET app.tenant = '" + tenant_asked_ + "'", "SET"))});
+        return send({one(plain(set_text(tenant_asked_), "SET"))});
     }
+    if (plan_own_way()) return;
     Random& random = around_.network.random();
     const auto own = static_cast<int64_t>(number_);
     const auto any_key = static_cast<int64_t>(random.between(1, static_cast<uint64_t>(around_.keys)));
@@ -167,7 +145,7 @@ void Client::plan() {
             item.tag = around_.books.next_tag();
             item.rows = true;
             item.complete = "SELECT 1";
-            item.sql = "SELECT ticket, " + std::to_string(item.tag) + ", " + setting + " FROM next_ticket";
+            item.sql = "SELECT ticket, " + std::to_string(item.tag) + ", " + setting() + " FROM next_ticket";
             if (chance(50)) return send({one(std::move(item))});
             return send({one(read_of(any_key))});
         }
@@ -175,14 +153,14 @@ void Client::plan() {
             Item item = read_of(0);
             item.reads_own = false;
             item.complete = "SELECT 9000";
-            item.sql = "SELECT n, " + std::to_string(item.tag) + ", " + setting + " FROM series";
+            item.sql = "SELECT n, " + std::to_string(item.tag) + ", " + setting() + " FROM series";
             return send({one(std::move(item))});
         }
         case Role::reader: {
-            if (!prepared_ && chance(30)) {
+            if (prepares_by_sql() && !prepared_ && chance(30)) {
                 prepare_name_ = "p" + std::to_string(++attempts_);
                 return send({one(plain(
-                    "PREPARE " + prepare_name_ + " AS SELECT v, $2, " + setting + " FROM t WHERE k = $1",
+                    "PREPARE " + prepare_name_ + " AS SELECT v, $2, " + setting() + " FROM t WHERE k = $1",
                     "PREPARE"))});
             }
             std::vector<Unit> units;
@@ -195,7 +173,7 @@ void Client::plan() {
             } else if (chance(40)) {
                 units.push_back(one(prepared_read_of(any_key)));
             } else if (chance(5)) {
-                units.push_back(one(plain("SHOW app.tenant", "SHOW")));
+                units.push_back(one(plain(show_text(), "SHOW")));
                 units[0].items[0].rows = true;
             } else if (chance(10)) {
                 return plan_transaction();
@@ -213,7 +191,7 @@ void Client::plan() {
             const uint64_t dice = random.below(10);
             if (dice == 0) {
                 may_be_closed_ = true;
-                append(out_, std::string_view("\x07\xff\xff\xff\xff garbage"));
+                misbehave();
                 return flush();
             }
             send({one(dice < 5 ? insert() : read_of(any_key))});
@@ -238,7 +216,7 @@ void Client::plan_transaction() {
         case 0: {
             transaction_step_ = 1;
             transaction_began_ = around_.network.events().now();
-            Unit unit = one(plain(only_reads ? "BEGIN READ ONLY" : "BEGIN", "BEGIN"));
+            Unit unit = one(plain(begin_text(only_reads), "BEGIN"));
             std::vector<Unit> units;
             units.push_back(std::move(unit));
             if (chance(20)) units.push_back(one(read_of(own)));
@@ -258,7 +236,7 @@ void Client::plan_transaction() {
             transaction_step_ = 4;
             if (!only_reads && chance(10)) {
                 // A setting that a rollback takes back.
-                return send({one(plain("SET app.tenant = '" + tenant_ + "'", "SET"))});
+                return send({one(plain(set_text(tenant_), "SET"))});
             }
             [[fallthrough]];
         default: {
@@ -269,106 +247,6 @@ void Client::plan_transaction() {
             return send({std::move(unit)});
         }
     }
-}
-
-void Client::unit_done(Unit& unit) {
-    status_ = unit.status;
-    if (unit.error.empty()) {
-        for (Item& item : unit.items) {
-            if (!item.done) problem("no answer to " + item.sql);
-            if (!item.prepared_name.empty() && !item.prepared_name.ends_with('!'))
-                named_.push_back(item.prepared_name);
-            if (item.reads_own && item.first_column) {
-                const int64_t value = as_number(*item.first_column);
-                const bool is_stale = value < floor_ && around_.consistent;
-                const bool is_excused =
-                    !around_.lossless &&
-                    std::any_of(own_acknowledged_.begin(), own_acknowledged_.end(),
-                                [&](uint64_t tag) { return !around_.books.survives(tag); });
-                if (is_stale && !is_excused) {
-                    problem("a stale read: " + std::to_string(value) + " after its own " +
-                            std::to_string(floor_));
-                }
-                if (value > ceiling_) problem("a value that it never wrote: " + std::to_string(value));
-            }
-            if (item.sql.starts_with("SET ") && status_ == 'I') {
-                tenant_ = tenant_asked_;
-                tenant_set_ = true;
-            }
-            if (item.sql.starts_with("PREPARE ")) prepared_ = true;
-        }
-    } else {
-        ++attempts_;
-        last_error_ = unit.error;
-        ++around_.books.errors;
-        if (unit.error == "08007") ++around_.books.unknown_outcomes;
-        judge_error(unit);
-        for (const Item& item : unit.items) {
-            if (item.sql.starts_with("LISTEN")) listening_ = false;
-        }
-    }
-    settle(unit);
-}
-
-/// Books what became of the unit's writes, and of its transaction's.
-void Client::settle(Unit& unit) {
-    std::vector<uint64_t> tags;
-    int bumps = 0;
-    int64_t raised = 0;
-    bool rolled_back = false;
-    for (const Item& item : unit.items) {
-        if (item.writes) tags.push_back(item.tag);
-        if (item.bumps) ++bumps;
-        raised = std::max(raised, item.raises_to);
-        if (item.done_tag == "ROLLBACK") rolled_back = true;
-    }
-    const bool failed = !unit.error.empty();
-    if (!failed && status_ != 'I') {
-        transaction_tags_.insert(transaction_tags_.end(), tags.begin(), tags.end());
-        transaction_bumps_ += bumps;
-        return;
-    }
-    Fate fate = Fate::acknowledged;
-    if (unit.error == "08007") {
-        fate = Fate::unknown;
-    } else if (failed || rolled_back) {
-        fate = Fate::failed;
-    }
-    // A unit that failed before a transaction began has none to take along.
-    tags.insert(tags.end(), transaction_tags_.begin(), transaction_tags_.end());
-    for (const uint64_t tag : tags) around_.books.settle(tag, fate);
-    if (fate == Fate::acknowledged) {
-        floor_ = std::max(floor_ + bumps + transaction_bumps_, raised);
-        if (bumps + transaction_bumps_ > 0 || raised > 0)
-            own_acknowledged_.insert(own_acknowledged_.end(), tags.begin(), tags.end());
-    }
-    transaction_tags_.clear();
-    transaction_bumps_ = 0;
-}
-
-/// Whether an error may be there.
-void Client::judge_error(const Unit& unit) {
-    const TimePoint now = around_.network.events().now();
-    const std::string& code = unit.error;
-    const bool in_transaction = transaction_step_ > 0;
-    const TimePoint since = in_transaction ? std::min(transaction_began_, unit.sent_at) : unit.sent_at;
-    const std::string what = code + " (" + unit.error_text + ") for " + unit.items[0].sql;
-    if (code == "25P02" && in_transaction && !last_error_.empty()) return;
-    if (code == "57014" && cancelled_once_) return;
-    if (code == "57P03" || code == "25006") {
-        const bool begins_read = unit.items[0].sql.starts_with("BEGIN READ ONLY");
-        const bool is_read = !unit.writes() && (!in_transaction || begins_read);
-        if (around_.rejects && is_read) return;  // the outage was longer than that already
-        if (now - unit.sent_at < around_.wait) problem("refused before failover.wait was over: " + what);
-        return;
-    }
-    if (code != "40001" && code != "08007") return problem("an error that must not be: " + what);
-    if (!around_.books.is_disturbed(since, now)) problem("an error without a fault: " + what);
-    const bool touches = unit.writes() || in_transaction || unit.items[0].sql.starts_with("SET") ||
-                         unit.items[0].sql.starts_with("LISTEN") || unit.items[0].sql.starts_with("PREPARE");
-    if (!touches && unit.alone && unit.rows == 0)
-        problem("a read failed that could have been run again: " + what);
-    if (!touches && code == "08007") problem("an unknown outcome of a read: " + what);
 }
 
 void Client::all_done() {

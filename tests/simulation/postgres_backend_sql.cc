@@ -2,8 +2,8 @@
 #include <utility>
 
 #include "protocol/postgres/messages.h"
-#include "tests/simulation/backend.h"
 #include "tests/simulation/books.h"
+#include "tests/simulation/postgres_backend.h"
 
 namespace holdfast::simulation {
 
@@ -15,27 +15,12 @@ namespace {
 
 constexpr int series_rows = 9'000;
 
-Duration service_time(Random& random) {
-    const uint64_t dice = random.below(100);
-    if (dice < 80) return random.between(Duration(20us), Duration(400us));
-    if (dice < 97) return random.between(Duration(1ms), Duration(10ms));
-    return random.between(Duration(20ms), Duration(300ms));
-}
-
 }  // namespace
 
-/// Runs only while this session lives.
-std::function<void()> Backend::mine(std::function<void()> run) {
-    return [weak = weak_from_this(), run = std::move(run)] {
-        if (const auto self = weak.lock(); self && self->alive_) run();
-    };
-}
-
-void Backend::run(std::string text, bool describe, Done done) {
+void PostgresBackend::run(std::string text, bool describe, Done done) {
     cancelled_ = false;
     server_.later(
-        service_time(server_.site().network.random()),
-        mine([this, text = std::move(text), describe, done = std::move(done)] {
+        service_time(), mine([this, text = std::move(text), describe, done = std::move(done)] {
             Sql sql = parse_sql(text);
             if (sql.verb == Verb::execute) {
                 const auto found = prepared_.find(sql.name);
@@ -55,11 +40,11 @@ void Backend::run(std::string text, bool describe, Done done) {
         }));
 }
 
-bool Backend::is_read_only() const {
+bool PostgresBackend::is_read_only() const {
     return server_.is_standby() || read_only_;
 }
 
-void Backend::execute(const Sql& sql, bool describe, const Done& done) {
+void PostgresBackend::execute(const Sql& sql, bool describe, const Done& done) {
     server_.site().trace.line(server_.name(), "session " + std::to_string(process_id_) + " runs verb " +
                                                   std::to_string(static_cast<int>(sql.verb)) + " tag " +
                                                   std::to_string(sql.tag));
@@ -130,11 +115,12 @@ void Backend::execute(const Sql& sql, bool describe, const Done& done) {
             channels_.clear();
             return done({{}, {}, "DISCARD ALL"});
         case Verb::execute:
+        case Verb::kill:
         case Verb::unknown: return done({"42601", "syntax error", {}});
     }
 }
 
-void Backend::execute_write(const Sql& sql, bool describe, const Done& done) {
+void PostgresBackend::execute_write(const Sql& sql, bool describe, const Done& done) {
     if (is_read_only()) {
         return done({"25006", "cannot execute this in a read-only transaction", {}});
     }
@@ -171,7 +157,7 @@ void Backend::execute_write(const Sql& sql, bool describe, const Done& done) {
 }
 
 /// Makes the transaction's changes durable; then it is over, and `done` is told.
-void Backend::commit_work(const std::string& tag, const Done& done) {
+void PostgresBackend::commit_work(const std::string& tag, const Done& done) {
     if (changes_.empty() && notifications_.empty()) {
         end_transaction(true);
         return done({{}, {}, tag});
@@ -182,7 +168,7 @@ void Backend::commit_work(const std::string& tag, const Done& done) {
                    }));
 }
 
-void Backend::end_transaction(bool commits) {
+void PostgresBackend::end_transaction(bool commits) {
     changes_.clear();
     notifications_.clear();
     if (!commits) {
@@ -195,12 +181,12 @@ void Backend::end_transaction(bool commits) {
     server_.unlock_all(*this);
 }
 
-std::string Backend::tenant() const {
+std::string PostgresBackend::tenant() const {
     const auto found = settings_.find("app.tenant");
     return found == settings_.end() ? std::string() : found->second;
 }
 
-void Backend::describe_rows(const Sql& sql) {
+void PostgresBackend::describe_rows(const Sql& sql) {
     if (!returns_rows(sql.verb) && !sql.returning) {
         postgres::append_message(out_, backend::no_data);
         return;
@@ -213,7 +199,7 @@ void Backend::describe_rows(const Sql& sql) {
     }
 }
 
-void Backend::send_row(const std::vector<std::string>& values) {
+void PostgresBackend::send_row(const std::vector<std::string>& values) {
     MessageWriter message(out_, backend::data_row);
     message.u16(static_cast<uint16_t>(values.size()));
     for (const std::string& value : values) {
