@@ -235,6 +235,7 @@ private:
 
     // conversation_commands.cc
     sql::Context context(bool truncated) const;
+    bool awaits_own_write() const;
     dialect::Cut cut_command(Bytes payload, bool whole, ByteBuffer& out);
     std::optional<std::string_view> query_text(Bytes payload) const;
     dialect::Cut cut_query(Bytes payload, bool whole, ByteBuffer& out);

@@ -54,10 +54,23 @@ sql::Context Conversation::context(bool truncated) const {
     return context;
 }
 
+/// A statement is in flight that writes, and is a transaction of its own.
+bool Conversation::awaits_own_write() const {
+    if (units_.empty() || !units_.back().may_write || transaction_ != Transaction::idle || !is_autocommit_)
+        return false;
+    for (size_t i = 0; i < units_.size(); ++i) {
+        if (units_.at(i).begins) return false;
+    }
+    return true;
+}
+
 Cut Conversation::cut_command(Bytes payload, bool whole, ByteBuffer& out) {
     const uint8_t command = scratch_.command;
     if (command == command::quit) return {CutKind::terminate, scratch_.size};
     if (command == command::stmt_close) return cut_close(payload, whole);
+    // A pipeline of writes goes out one by one: what the server's end or a refusal leaves in doubt is one
+    // statement, and those behind it go to the next primary.
+    if (awaits_own_write()) return {CutKind::wait};
     if (command == command::change_user) {
         if (!whole) return payload.size() < limits::login_buffered_bytes_max ? Cut{} : drop_request();
         if (!units_.empty()) return {CutKind::wait};

@@ -53,6 +53,39 @@ TEST_CASE("session: a result that is translated reaches the client in one write"
     CHECK(client->writes == before + 1);
 }
 
+TEST_CASE("session: of a pipeline of writes one is in doubt when their server is lost, and the rest wait") {
+    SessionLab lab;
+    const auto client = lab.come();
+    const auto one = lab.serve(1);
+    client->take();
+    const std::string first = SessionLab::query("INSERT INTO t VALUES (1)");
+    const std::string second = SessionLab::query("INSERT INTO t VALUES (2)");
+    const std::string third = SessionLab::query("INSERT INTO t VALUES (3)");
+    lab.give(*client, first + second + third);
+    CHECK(one->take() == first);
+    lab.give(*one, SessionLab::ok());
+    CHECK(client->take() == SessionLab::ok());
+    CHECK(one->take() == second);
+    lab.lose(*one);
+    CHECK(client->take().find("unknown") != std::string::npos);
+    lab.set_primary(2);
+    const auto two = lab.serve(2);
+    CHECK(two->take() == third);
+    lab.give(*two, SessionLab::ok());
+    CHECK(client->take() == SessionLab::ok());
+}
+
+TEST_CASE("session: the statements of a transaction go out as they come") {
+    SessionLab lab;
+    const auto client = lab.come();
+    const auto one = lab.serve(1);
+    const std::string begin = SessionLab::query("BEGIN");
+    const std::string insert = SessionLab::query("INSERT INTO t VALUES (1)");
+    const std::string commit = SessionLab::query("COMMIT");
+    lab.give(*client, begin + insert + insert + commit);
+    CHECK(one->take() == begin + insert + insert + commit);
+}
+
 TEST_CASE("session: a statement prepared on the replica runs in a transaction on the primary") {
     SessionLab lab;
     auto client = lab.come();
