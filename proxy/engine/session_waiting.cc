@@ -72,7 +72,10 @@ dialect::FailureText Session::hold_failure() const {
     const auto waited = std::to_string(cluster_.settings().failover.wait.count()) + " ms (failover.wait)";
     dialect::FailureText text;
     if (failure_) {
-        text.failure = dialect::Failure::server_refused;
+        // Only what a server says of the login is the login's fault.
+        const bool is_refusal = failure_->result == ServerConnectResult::auth ||
+                                failure_->result == ServerConnectResult::too_many;
+        text.failure = is_refusal ? dialect::Failure::server_refused : dialect::Failure::no_server;
         text.message =
             "no server connection could be made within " + waited + ": " + failure_->refusal.message;
         text.code = failure_->refusal.code;
