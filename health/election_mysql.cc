@@ -10,7 +10,8 @@
 ///   the primary proved itself after that claim, both are writable by mistake: then only when it is down, or
 ///   says itself that it is not writable.
 /// - Any other claim is an old one: a former primary back from the dead, or a server never seen to replicate.
-///   It is fenced until it is read-only or replicates.
+///   It is fenced until it is read-only or replicates, or until others bear it out: a server that was
+///   restarted and promoted between two looks was never seen to replicate either.
 /// - Servers that pass all changes on to each other (replication in a ring, Galera, a group with several
 ///   primaries) may all be writable: one is the writer, by the configuration's order, until it is surely out
 ///   of office; the others are replicas to us.
@@ -138,6 +139,33 @@ bool Topology::is_left_behind(size_t index) const {
     return false;
 }
 
+/// Whether an old claim is borne out by others: the last primary itself replicates from the claimant, or it
+/// is out of office while every other server in reach does, and the claimant has all that it was seen to
+/// write.
+bool Topology::is_borne_out(size_t index) const {
+    const auto follows = [&](const Member& member) {
+        const auto& sources = member.facts->mysql->sources;
+        return std::any_of(sources.begin(), sources.end(), [&](const ReplicationSource& source) {
+            return source.io == ReplicationThread::running && resolve(source, index_of(member)) == index;
+        });
+    };
+    const Member& holder = members_[*holder_];
+    const Member& claimant = members_[index];
+    if (!is_surely_out_of_office(holder) || !holder.facts || !holder.facts->mysql || !claimant.facts->mysql)
+        return false;
+    if (is_candidate(holder)) return follows(holder);
+    const MysqlState& last = *holder.facts->mysql;
+    const MysqlState& now = *claimant.facts->mysql;
+    if (!last.has_gtids || !now.has_gtids || !now.written.covers(last.written)) return false;
+    size_t followers = 0;
+    for (const Member& member : members_) {
+        if (&member == &holder || &member == &claimant || !counts(member) || !is_candidate(member)) continue;
+        if (!member.facts->mysql || !follows(member)) return false;
+        ++followers;
+    }
+    return followers > 0;
+}
+
 void Topology::settle_mysql_holder() {
     assign_roles();
     if (!first_round_done()) return;
@@ -181,7 +209,7 @@ void Topology::challenge_mysql_holder() {
         Member& member = members_[i];
         if (&member == &holder || !counts(member) || !is_candidate(member)) continue;
         const Stand stand = stand_of(i);
-        if (stand == Stand::claims && !member.fenced) {
+        if (stand == Stand::claims && (!member.fenced || is_borne_out(i))) {
             const bool is_disproved = member.claims_since && serves_as_primary(holder) &&
                                       holder.bad_in_a_row == 0 &&
                                       holder.facts->sent_at > *member.claims_since;

@@ -147,6 +147,7 @@ private:
     bool is_candidate(const Member& member) const;
     bool is_surely_out_of_office(const Member& holder) const;
     bool is_left_behind(size_t index) const;
+    bool is_borne_out(size_t index) const;
     void settle_mysql_holder();
     void choose_first_mysql_holder();
     void challenge_mysql_holder();

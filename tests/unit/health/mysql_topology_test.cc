@@ -67,6 +67,43 @@ TEST_CASE("mysql topology: a crash, a promotion, and the return of the old prima
     CHECK_FALSE(lab.view().split_brain);
 }
 
+TEST_CASE("mysql topology: an old primary that was promoted again between two looks is borne out by others") {
+    MysqlLab lab(3);
+    lab.settle(3);
+    lab.fails(1, Outcome::conn_refused, 3);
+    lab.claims(2, "0-2-101");
+    REQUIRE(lab.primary() == 2);
+    SUBCASE("the last primary replicates from it") {
+        lab.read_only(2, "0-2-101");
+        lab.claims(1, "0-1-102");
+        lab.claims(1, "0-1-102");
+        CHECK_FALSE(lab.view().primary);
+        CHECK(lab.server(1).state == ServerState::quarantined);
+        lab.orphan(2, 1);  // it may never have reached it
+        CHECK_FALSE(lab.view().primary);
+        lab.replica(2, 1, "0-1-102");
+        CHECK(lab.primary() == 1);
+    }
+    SUBCASE("the last primary is down, and all others replicate from it") {
+        lab.fails(2, Outcome::conn_refused, 3);
+        lab.orphan(3, 2);
+        lab.claims(1, "0-1-102");
+        lab.claims(1, "0-1-102");
+        CHECK_FALSE(lab.view().primary);
+        lab.replica(3, 1, "0-1-102");
+        CHECK(lab.primary() == 1);
+    }
+    SUBCASE("but not when it lacks what the last primary wrote") {
+        lab.claims(2, "0-2-120");
+        lab.fails(2, Outcome::conn_refused, 3);
+        lab.claims(1, "0-1-102");
+        lab.claims(1, "0-1-102");
+        lab.replica(3, 1, "0-1-102");
+        CHECK_FALSE(lab.view().primary);
+        CHECK(lab.server(1).state == ServerState::quarantined);
+    }
+}
+
 TEST_CASE("mysql topology: a primary that comes back before anybody took its place goes on") {
     MysqlLab lab(2);
     lab.settle(2);
