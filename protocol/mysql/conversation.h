@@ -296,7 +296,6 @@ private:
     Verdict other_columns(Unit& unit, dialect::Scan& scan);
 
     // conversation_errors.cc
-    static bool announces_end(uint16_t number);
     void connection_ends(const ErrPacket& err, dialect::Scan& scan);
     void take_unasked(Bytes payload, dialect::Scan& scan);
     Verdict take_error(Slot slot, const Packet& packet, dialect::Scan& scan, ByteBuffer& made, size_t at);

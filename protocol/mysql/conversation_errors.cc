@@ -1,6 +1,7 @@
 // What servers' errors mean: a command that failed, a refusal to write, a connection that ends.
 
 #include "protocol/mysql/conversation_packet.h"
+#include "protocol/mysql/errors.h"
 
 namespace holdfast::mysql {
 namespace {
@@ -9,7 +10,8 @@ using dialect::Scan;
 using dialect::ScanEvent;
 
 bool is_shutdown(uint16_t number) {
-    return number == 1053 || number == 1077 || number == 1079;
+    return number == error::server_shutdown || number == error::normal_shutdown ||
+           number == error::shutdown_complete;
 }
 
 /// Whether an error says that the server takes no writes, and that nothing has happened. 1290 is used for
@@ -33,20 +35,6 @@ void Conversation::connection_ends(const ErrPacket& err, Scan& scan) {
     detail_ = err.message;
     last_error_code_.set(is_shutdown(err.number) ? "57P01" : std::string_view());
     scan.event = ScanEvent::dying;
-}
-
-/// Errors by which a server announces that the connection, or the server itself, ends.
-bool Conversation::announces_end(uint16_t number) {
-    switch (number) {
-        case 1053:  // ER_SERVER_SHUTDOWN
-        case 1077:  // ER_NORMAL_SHUTDOWN
-        case 1079:  // ER_SHUTDOWN_COMPLETE
-        case 1927:  // ER_CONNECTION_KILLED (MariaDB)
-        case 3169:  // ER_SESSION_WAS_KILLED (MySQL)
-        case 4031:  // ER_CLIENT_INTERACTION_TIMEOUT (MySQL)
-            return true;
-        default: return false;
-    }
 }
 
 /// What comes while nobody has asked: an announced end, or nonsense.

@@ -5,6 +5,7 @@
 #include "protocol/mysql/attributes.h"
 #include "protocol/mysql/character_sets.h"
 #include "protocol/mysql/conversation.h"
+#include "protocol/mysql/errors.h"
 #include "protocol/mysql/tracking.h"
 
 namespace holdfast::mysql {

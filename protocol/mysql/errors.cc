@@ -58,13 +58,25 @@ ErrorNumber error_of(dialect::Failure failure) {
     std::abort();
 }
 
+bool announces_end(uint16_t number) {
+    switch (number) {
+        case error::server_shutdown:
+        case error::normal_shutdown:
+        case error::shutdown_complete:
+        case error::connection_killed:
+        case error::session_was_killed:
+        case error::client_interaction_timeout: return true;
+        default: return false;
+    }
+}
+
 dialect::ServerRefusal::Kind refusal_kind_of(uint16_t number) {
     using Kind = dialect::ServerRefusal::Kind;
+    if (announces_end(number)) return Kind::not_now;
     switch (number) {
         case error::too_many_connections:
         case error::too_many_user_connections:
         case error::user_limit_reached: return Kind::too_many;
-        case error::server_shutdown:
         case error::host_is_blocked: return Kind::not_now;
         case error::bad_handshake:
         case error::packets_out_of_order:

@@ -16,6 +16,8 @@ inline constexpr uint16_t access_denied = 1045;
 inline constexpr uint16_t unknown_database = 1049;
 inline constexpr uint16_t server_shutdown = 1053;
 inline constexpr uint16_t syntax = 1064;
+inline constexpr uint16_t normal_shutdown = 1077;
+inline constexpr uint16_t shutdown_complete = 1079;
 inline constexpr uint16_t unknown = 1105;
 inline constexpr uint16_t host_is_blocked = 1129;
 inline constexpr uint16_t packet_too_large = 1153;
@@ -30,8 +32,10 @@ inline constexpr uint16_t interrupted = 1317;
 inline constexpr uint16_t must_change_password = 1820;
 inline constexpr uint16_t malformed_packet = 1835;
 inline constexpr uint16_t must_change_password_login = 1862;
+inline constexpr uint16_t connection_killed = 1927;  // MariaDB
 inline constexpr uint16_t account_locked_mysql = 3118;
 inline constexpr uint16_t secure_transport_required = 3159;
+inline constexpr uint16_t session_was_killed = 3169;          // MySQL
 inline constexpr uint16_t client_interaction_timeout = 4031;  // MySQL's; MariaDB means another error by it
 inline constexpr uint16_t account_locked_mariadb = 4151;
 
@@ -55,6 +59,8 @@ struct ErrorNumber {
 /// What stands for an SQLSTATE as the engine uses them (PostgreSQL's).
 ErrorNumber error_of(std::string_view engine_sqlstate);
 ErrorNumber error_of(dialect::Failure failure);
+/// Whether a server announces by this error that the connection, or the server itself, ends.
+bool announces_end(uint16_t number);
 /// Why a server that answers a login with this error did not let us in.
 dialect::ServerRefusal::Kind refusal_kind_of(uint16_t number);
 

@@ -203,6 +203,7 @@ Step ServerLogin::State::on_tracking(Bytes payload) {
     if (!is_ok) {
         const auto err = parse_err(payload);
         if (!err) return violated("the server's error makes no sense: " + err.error().message);
+        if (announces_end(err->number)) return fail(Kind::not_now, std::string(err->message));
         // Who has to change his password first may do nothing else.
         if (err->number != error::must_change_password) {
             return fail(Kind::identity, "the server does not report changes of session variables (" +

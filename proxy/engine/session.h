@@ -317,6 +317,9 @@ private:
     bool retained_whole_ = false;  // `retained_` holds all of the units in flight
     bool moving_ = false;          // units in flight wait to be run again on another server
     bool move_to_primary_ = false;
+    /// The primary that refused to write, and when: it is not asked again before somebody has looked.
+    std::optional<ServerId> refused_by_;
+    TimePoint refused_at_{};
     bool wrote_ = false;               // the unit or transaction under way may have written
     bool expired_ = false;             // the unit that waits is to be refused: waited too long …
     bool cancelled_ = false;           // … or cancelled by its user

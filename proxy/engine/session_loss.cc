@@ -248,6 +248,10 @@ void Session::try_move() {
             server.reset();
         }
     }
+    if (server && slot == primary_slot_ && server == refused_by_) {
+        const health::ServerView* const looked_at = view.find(*server);
+        if (!looked_at || looked_at->position_sampled_at <= refused_at_) server.reset();
+    }
     if (!server) return hold(HoldFor::server);
     ServerConnection* existing = connection(slot);
     if (existing && existing->server() != *server) {

@@ -177,6 +177,8 @@ bool Session::act_on(Slot slot, const Scan& scan) {
 bool Session::refused_by_primary() {
     const ServerConnection* from = connection(primary_slot_);
     const ServerId server = from->server();
+    refused_by_ = server;
+    refused_at_ = now();
     cluster_.hint(server, health::Hint::refused_write);
     if (!retained_whole_ || !conversation_->abandon_answer(primary_slot_)) drop_slot(primary_slot_);
     moving_ = true;

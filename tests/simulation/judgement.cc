@@ -131,8 +131,9 @@ void Client::judge_error(const Unit& unit) {
     if (code == "25P02" && in_transaction && !last_error_.empty()) return;
     if (code == "57014" && cancelled_once_) return;
     if (code == "57P03" || code == "25006") {
-        const bool begins_read = unit.items[0].sql == begin_text(true);
-        const bool is_read = !unit.writes() && (!in_transaction || begins_read);
+        // What was sent behind a BEGIN that was refused stands alone.
+        const bool is_inside = in_transaction && (status_ != 'I' || unit.items[0].sql == begin_text(false));
+        const bool is_read = !unit.writes() && !is_inside;
         if (around_.rejects && is_read) return;  // the outage was longer than that already
         if (now - unit.sent_at < around_.wait) problem("refused before failover.wait was over: " + what);
         return;

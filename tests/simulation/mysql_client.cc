@@ -227,7 +227,8 @@ void MysqlClient::on_error(Bytes payload) {
     say("receives " + std::to_string(error->number) + " " + std::string(error->message));
     if (phase_ == Phase::logging_in) {
         const Duration waited = around_.network.events().now() - login_began_;
-        if (code == "57P03" && waited >= around_.wait) {
+        constexpr uint16_t shutdown = 1053;
+        if ((code == "57P03" || error->number == shutdown) && waited >= around_.wait) {
             may_be_closed_ = true;
         } else if (!may_be_closed_) {
             problem("refused at its login: " + code + " " + std::string(error->message));

@@ -53,6 +53,7 @@ void Server::start(bool as_standby, Duration recovery) {
     ++life_;
     process_ = Process::starting;
     standby_ = as_standby;
+    read_only_ = false;  // as the configuration has it
     say(as_standby ? "starts as a standby" : "starts as a primary");
     rebuild();
     later(recovery, [this] {

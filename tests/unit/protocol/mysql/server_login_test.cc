@@ -171,6 +171,11 @@ TEST_CASE("server login: a server that does not report what changes is refused")
           "\3" + std::string(tracking_statement_mariadb) + std::string(report_of_reading));
     CHECK(greeted.on(1, raw("\xff\xa9\x04#HY000Unknown system variable")) == Step::failed);
     CHECK(greeted.login.refusal().message.find("Unknown system variable") != std::string::npos);
+    // One that ends in that moment is only to be asked later.
+    Greeted ending;
+    REQUIRE(ending.on(2, raw("\0\0\0\2\0\0\0")) == Step::need_bytes);
+    CHECK(ending.on(1, raw("\xff\x1d\x04#08S01Server shutdown in progress")) == Step::failed);
+    CHECK(ending.login.refusal().kind == dialect::ServerRefusal::Kind::not_now);
     // Who has to change his password first is let in to do so.
     Greeted expired;
     REQUIRE(expired.on(2, raw("\0\0\0\2\0\0\0")) == Step::need_bytes);

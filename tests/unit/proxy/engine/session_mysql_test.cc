@@ -75,6 +75,36 @@ TEST_CASE("session: of a pipeline of writes one is in doubt when their server is
     CHECK(client->take() == SessionLab::ok());
 }
 
+TEST_CASE("session: a primary that refused a write is not asked again before somebody has looked at it") {
+    SessionLab lab;
+    const auto client = lab.come();
+    const auto one = lab.serve(1);
+    client->take();
+    const std::string insert = SessionLab::query("INSERT INTO t VALUES (1)");
+    lab.give(*client, insert);
+    CHECK(one->take() == insert);
+    lab.world.pass(std::chrono::milliseconds(1));
+    lab.give(*one, SessionLab::err(1290, "running with the --read-only option"));
+    lab.show();
+    CHECK(one->take().empty());
+    CHECK(client->take().empty());
+    lab.world.pass(std::chrono::milliseconds(1));
+    lab.view.servers[0].position_sampled_at = lab.world.now();
+    SUBCASE("and it takes writes again") {
+        lab.show();
+        CHECK(one->take() == insert);
+        lab.give(*one, SessionLab::ok());
+        CHECK(client->take() == SessionLab::ok());
+    }
+    SUBCASE("and another one has taken its place") {
+        lab.set_primary(2);
+        const auto two = lab.serve(2);
+        CHECK(two->take() == insert);
+        lab.give(*two, SessionLab::ok());
+        CHECK(client->take() == SessionLab::ok());
+    }
+}
+
 TEST_CASE("session: the statements of a transaction go out as they come") {
     SessionLab lab;
     const auto client = lab.come();
