@@ -123,7 +123,11 @@ public:
     const dialect::Pins& pins() const override { return pins_; }
     void clear_pins() override;
     bool has_subscriptions() const override { return false; }
-    bool has_unread_state() const override { return pins_.variables && can_read_variables_; }
+    bool has_unread_state() const override {
+        // On a listener for reads it was left behind on a replica, and does not stay with the session.
+        return !only_reads_ &&
+               ((pins_.variables && can_read_variables_) || (pins_.routines && can_read_status_));
+    }
     bool synchronise(Slot slot, ByteBuffer& out) override;
     bool synchronise_for_rerun(Slot slot, ByteBuffer& out) override;
     void forget_unsynchronisable() override;
@@ -159,7 +163,7 @@ private:
     };
     /// A command of the proxy's own that brings a connection to the session's state.
     struct Sync {
-        enum class Kind : uint8_t { entry, prepare, variables, tracking, own } kind = Kind::own;
+        enum class Kind : uint8_t { entry, prepare, variables, routines, tracking, own } kind = Kind::own;
         Reply reply;
         uint64_t version = 0;       // entry: of the log
         uint32_t statement_id = 0;  // prepare: the client's
@@ -305,11 +309,17 @@ private:
     void take_variable(Slot slot, std::string_view name, std::string_view value, const Unit& unit);
     void statement_done(Slot slot, Unit& unit);
     void apply_effect(Slot slot, const sql::Effect& effect, const Unit& unit);
+    void routine_ran();
+    void broke_off(const std::vector<sql::Statement>& statements);
     void forget_text(const std::string& name);
     void wish(const sql::Effect& effect);
     void session_was_reset(Slot slot);
+
+    // conversation_examining.cc
+    void ask_for_unread(SlotState& state, ByteBuffer& out);
     void take_variables(PacketRole role, Bytes payload, bool is_whole);
     bool take_variable_row(Bytes payload);
+    void take_routines(PacketRole role, Bytes payload, bool is_whole);
 
     // conversation_rewriting.cc
     void forward_packet(const Packet& packet, ByteBuffer& made, dialect::Scan& scan, size_t at);
@@ -350,13 +360,15 @@ private:
     bool wants_read_only_ = false;
     bool wants_multi_statements_ = false;
     bool schema_changed_ = false;
-    bool is_other_schema_ = false;     // than that of the login, whose functions are known
-    bool is_system_schema_ = false;    // unqualified names are those of a schema that differs on each server
-    bool reported_write_ = false;      // by the unit under way, or the one just done
-    bool can_read_variables_ = true;   // the server shows what user variables hold
-    bool variables_are_whole_ = true;  // all that the answer under way showed could be read
-    bool option_wanted_ = false;       // of the COM_SET_OPTION in flight: multi-statements
-    bool answer_is_complete_ = false;  // of the unit that was refused: its error was its end
+    bool is_other_schema_ = false;    // than that of the login, whose functions are known
+    bool is_system_schema_ = false;   // unqualified names are those of a schema that differs on each server
+    bool reported_write_ = false;     // by the unit under way, or the one just done
+    bool can_read_variables_ = true;  // the server shows what user variables hold
+    bool can_read_status_ = true;     // … and how many temporary tables the connection has made
+    bool routines_are_examined_ = false;  // by the answer under way
+    bool variables_are_whole_ = true;     // all that the answer under way showed could be read
+    bool option_wanted_ = false;          // of the COM_SET_OPTION in flight: multi-statements
+    bool answer_is_complete_ = false;     // of the unit that was refused: its error was its end
     uint16_t last_status_ = status::autocommit;
     dialect::ErrorCode last_error_code_;
     size_t padding_ = 0;            // what the client still expects of a long packet whose server is gone

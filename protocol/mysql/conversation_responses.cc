@@ -289,10 +289,8 @@ void Conversation::finish_unit(Slot slot) {
         for (const auto& effect : (*unit.statements)[unit.next_statement].effects) {
             if (effect.kind == sql::EffectKind::prepare) forget_text(effect.key);
         }
-    } else if (unit.is_call && unit.statements &&
-               std::any_of(unit.statements->begin(), unit.statements->end(),
-                           [](const sql::Statement& each) { return !each.effects.empty(); })) {
-        pins_.settings = true;  // how far it came can't be told
+    } else if (unit.is_call && unit.statements) {
+        broke_off(*unit.statements);
     }
     if (unit.had_error && unit.command == command::stmt_prepare) last_prepared_ = 0;
     if (log_) {

@@ -13,11 +13,6 @@ namespace {
 using dialect::Scan;
 using dialect::ScanEvent;
 
-/// What user variables hold, whoever set them (MariaDB's plugin user_variables, on by default).
-constexpr std::string_view user_variables_query =
-    "SELECT VARIABLE_NAME, HEX(VARIABLE_VALUE), VARIABLE_TYPE, CHARACTER_SET_NAME FROM "
-    "information_schema.USER_VARIABLES";
-
 }  // namespace
 
 bool Conversation::synchronise(Slot slot, ByteBuffer& out) {
@@ -160,12 +155,7 @@ void Conversation::ask_for_state(Slot slot, ByteBuffer& out) {
             ask(state, own, command::query, one.substr(one.find_first_not_of(' ')), out);
         }
     }
-    if (!state.is_replica && has_unread_state()) {
-        variables_are_whole_ = true;
-        Sync sync;
-        sync.kind = Sync::Kind::variables;
-        ask(state, std::move(sync), command::query, user_variables_query, out);
-    }
+    if (!state.is_replica && has_unread_state()) ask_for_unread(state, out);
 }
 
 /// Has the server report changes again; behind a reset it says at once how it reads texts now.
@@ -211,6 +201,8 @@ void Conversation::take_sync(Slot slot, PacketRole role, Bytes payload, bool is_
         if (err && announces_end(err->number)) return connection_ends(*err, scan);
         if (sync.kind == Sync::Kind::variables) {
             can_read_variables_ = false;  // the plugin is not there: the pin stays
+        } else if (sync.kind == Sync::Kind::routines) {
+            can_read_status_ = false;
         } else if (prepared && (!state.is_replica || transaction_ != Transaction::idle)) {
             prepared->error = as_text(payload);  // the client's to see, when it runs the statement
         } else {
@@ -230,6 +222,7 @@ void Conversation::take_sync(Slot slot, PacketRole role, Bytes payload, bool is_
                            (role == PacketRole::definition && sync.reply.defines_columns());
     if (is_column) sync.columns.add(payload);
     if (sync.kind == Sync::Kind::variables) take_variables(role, payload, is_whole);
+    if (sync.kind == Sync::Kind::routines) take_routines(role, payload, is_whole);
     if (sync.kind == Sync::Kind::tracking && role == PacketRole::ok) take_tracking(sync.reply.ok());
     if (!sync.reply.done()) return;
     if (prepared) prepared->server_columns[index(slot)] = sync.columns;

@@ -204,6 +204,7 @@ void Conversation::apply_effect(const sql::Effect& effect, std::string_view tag)
         case EffectKind::handler:
         case EffectKind::handler_close:
         case EffectKind::next_transaction:
+        case EffectKind::routine:
         case EffectKind::tracking: return;  // MySQL's
         case EffectKind::sequence: break;
     }

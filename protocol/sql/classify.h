@@ -80,6 +80,7 @@ enum class EffectKind : uint8_t {
     handler,           // key: alias; HANDLER … OPEN
     handler_close,     // key: alias
     next_transaction,  // SET TRANSACTION …: of the next transaction only; `replay` is the statement
+    routine,           // CALL: what the procedure leaves behind stands in no text
     tracking,          // SET session_track_…: the proxy needs its own settings of these
 };
 /// The word that `holdfast classify` prints in "session" for a kind ("set", "prepare", "temporary", …).
