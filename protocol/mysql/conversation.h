@@ -13,10 +13,10 @@
 #include "protocol/dialect/error_code.h"
 #include "protocol/dialect/session_log.h"
 #include "protocol/dialect/units.h"
+#include "protocol/mysql/lock_results.h"
 #include "protocol/mysql/packets.h"
 #include "protocol/mysql/reply.h"
 #include "protocol/mysql/statements.h"
-#include "protocol/mysql/user_locks.h"
 
 namespace holdfast::mysql {
 
@@ -158,8 +158,6 @@ private:
         ColumnsDigest columns_delivered;  // as far as it has their definitions
         ColumnsDigest columns;            // of the answer under way
         bool in_final_head = false;       // the first result's head, which can't be taken back
-        bool asks_for_locks = false;      // GET_LOCK() and its like: what they came to stands in a row
-        std::string first_row;            // … of the answer under way
     };
     /// A command of the proxy's own that brings a connection to the session's state.
     struct Sync {

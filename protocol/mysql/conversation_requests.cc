@@ -70,16 +70,6 @@ bool sets_statement(const sql::Statement& statement, const sql::Classification* 
     return executed->statement_count > 0 && executed->statements[0].is_set_statement;
 }
 
-bool asks_for_locks(const std::vector<sql::Statement>& statements) {
-    return std::any_of(statements.begin(), statements.end(), [](const sql::Statement& each) {
-        return std::any_of(each.effects.begin(), each.effects.end(), [](const sql::Effect& effect) {
-            return (effect.kind == sql::EffectKind::advisory_lock ||
-                    effect.kind == sql::EffectKind::advisory_unlock) &&
-                   !effect.replay.empty();
-        });
-    });
-}
-
 }  // namespace
 
 void CutScratch::clear() {
@@ -311,7 +301,7 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
             unit.changes_reading |= changes_reading(each);
         }
         note_statements(*classes, unit);
-        unit.asks_for_locks = unit.statements && asks_for_locks(*unit.statements);
+        unit.asks_for_locks = unit.statements && dialect::ask_for_locks(*unit.statements);
         // Some of what these do may be done when the server refuses the rest.
         if (unit.is_call || command == command::stmt_bulk_execute) unit.resendable = false;
     }

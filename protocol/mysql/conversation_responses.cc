@@ -6,12 +6,7 @@
 #include "protocol/mysql/conversation_packet.h"
 
 namespace holdfast::mysql {
-namespace {
-
-/// What the calls of lock functions came to is at the beginning of a row.
-constexpr size_t first_row_bytes_max = 4'096;
-
-}  // namespace
+namespace {}  // namespace
 
 using dialect::Scan;
 using dialect::ScanEvent;
@@ -147,8 +142,7 @@ Conversation::Verdict Conversation::take_unit(Slot slot, PacketRole role, const 
             unit.in_final_head = false;
             if (unit.owes_eof) append_eof_for_client(unit, packet.sequence(), made);
             unit.rows_delivered = true;
-            if (unit.asks_for_locks && unit.first_row.empty())
-                unit.first_row = as_text(packet.payload()).substr(0, first_row_bytes_max);
+            unit.take_row(as_text(packet.payload()));
             break;
         case PacketRole::prepared: {
             note_prepared(slot, unit);
