@@ -46,7 +46,8 @@ Conversation::Conversation(const dialect::Identity& identity, StatementCache& st
       encoding_is_safe_(is_safe_collation(surroundings.collation)),
       wants_multi_statements_((surroundings.client_capabilities & capability::multi_statements) != 0),
       can_read_variables_(surroundings.is_mariadb) {
-    is_system_schema_ = is_system_schema(identity.database);
+    schema_ = identity.database;
+    is_system_schema_ = is_system_schema(schema_);
     read_as_at_login();
 }
 

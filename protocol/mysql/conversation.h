@@ -161,10 +161,18 @@ private:
     };
     /// A command of the proxy's own that brings a connection to the session's state.
     struct Sync {
-        enum class Kind : uint8_t { entry, prepare, variables, routines, tracking, own } kind = Kind::own;
+        enum class Kind : uint8_t {
+            entry,
+            enter,
+            prepare,
+            variables,
+            routines,
+            tracking,
+            own
+        } kind = Kind::own;
         Reply reply;
         uint64_t version = 0;       // entry: of the log
-        uint32_t statement_id = 0;  // prepare: the client's
+        uint32_t statement_id = 0;  // enter, prepare: the client's
         ColumnsDigest columns;      // … and those of its result
     };
     struct SlotState {
@@ -215,6 +223,7 @@ private:
     void read_as_at_login();
 
     // conversation_synchronising.cc
+    bool is_read_alike(const Prepared& prepared) const;
     bool ask_for_statement(Slot slot, uint32_t statement_id, ByteBuffer& out);
     bool is_asked_for(Slot slot, uint32_t statement_id);
     void ask_for_state(Slot slot, ByteBuffer& out);
@@ -233,6 +242,7 @@ private:
     void note_statements(const sql::Classification& classes, Unit& unit);
     dialect::Cut drop_request();
     bool leave_replica();
+    bool is_of_system_schema();
     dialect::Cut begin_or_wait(ByteBuffer& out);
 
     // conversation_commands.cc
@@ -391,6 +401,7 @@ private:
     std::vector<std::string>
         opaque_;  // variables that the statement just done set to what its text does not tell
     std::string next_transaction_;  // SET TRANSACTION …, until a transaction begins
+    std::string schema_;            // as servers last reported it
     std::string detail_;
 };
 

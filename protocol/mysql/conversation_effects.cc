@@ -269,6 +269,7 @@ void Conversation::take_session_state(Slot slot, Unit& unit, const OkPacket& ok)
             schema_changed_ = true;
             sql::Effect effect{EffectKind::set, "schema", "USE " + sql::quoted(entry->value, '`')};
             if (!entry->value.empty()) log().record_now(effect);
+            schema_ = entry->value;
             is_system_schema_ = is_system_schema(entry->value);
             is_other_schema_ = entry->value != identity_.database;
         } else if (entry->is(SessionState::system_variable)) {

@@ -4,6 +4,7 @@
 #include "protocol/dialect/rerun.h"
 #include "protocol/mysql/conversation.h"
 #include "protocol/mysql/errors.h"
+#include "protocol/mysql/schema.h"
 
 namespace holdfast::mysql {
 namespace {
@@ -202,6 +203,12 @@ bool Conversation::leave_replica() {
     return true;
 }
 
+/// Whether unqualified names are those of a schema that differs on each server.
+bool Conversation::is_of_system_schema() {
+    const Prepared* prepared = scratch_.statement_id != 0 ? find_prepared(scratch_.statement_id) : nullptr;
+    return prepared ? is_system_schema(prepared->schema) : is_system_schema_;
+}
+
 Cut Conversation::begin_or_wait(ByteBuffer& out) {
     // What a server that is read-only tells those who may not override that.
     if (only_reads_ && scratch_.unlocks) {
@@ -217,7 +224,7 @@ Cut Conversation::begin_or_wait(ByteBuffer& out) {
         // SET TRANSACTION holds for this statement.
         scratch_.facts.destination = Destination::primary;
         scratch_.facts.reason = sql::Reason::begin;
-    } else if (is_system_schema_ && scratch_.facts.destination == Destination::replica) {
+    } else if (is_of_system_schema() && scratch_.facts.destination == Destination::replica) {
         scratch_.facts.destination = Destination::primary;
         scratch_.facts.reason = sql::Reason::server_local;
     }

@@ -54,17 +54,35 @@ bool Conversation::is_asked_for(Slot slot, uint32_t statement_id) {
     return false;
 }
 
+/// Whether the session's settings give the statement's text the meaning that it had when it was prepared.
+bool Conversation::is_read_alike(const Prepared& prepared) const {
+    const sql::Context& before = prepared.statement->context;
+    return (before.ansi_quotes == ansi_quotes_ && before.no_backslash_escapes == no_backslash_escapes_) ||
+           prepared.statement->text().find_first_of("\"\\") == std::string_view::npos;
+}
+
 /// Has a statement of the client's prepared where that is yet to be done; false: nothing is to be done.
 bool Conversation::ask_for_statement(Slot slot, uint32_t statement_id, ByteBuffer& out) {
     const Prepared* prepared = statement_id != 0 ? find_prepared(statement_id) : nullptr;
     if (!prepared || is_present(*prepared, slot) || prepared->statement->too_long ||
-        !prepared->error.empty() || is_asked_for(slot, statement_id)) {
+        !prepared->error.empty() || is_asked_for(slot, statement_id) || !is_read_alike(*prepared)) {
         return false;
     }
+    SlotState& state = slots_[index(slot)];
+    // It belongs to the schema that it was prepared in, wherever the session is now. Without one to come back
+    // to, names are looked for nowhere, and the server says so.
+    const bool is_elsewhere = prepared->schema != schema_ && !prepared->schema.empty() && !schema_.empty();
     Sync sync;
-    sync.kind = Sync::Kind::prepare;
     sync.statement_id = statement_id;
-    ask(slots_[index(slot)], std::move(sync), command::stmt_prepare, prepared->statement->text(), out);
+    if (is_elsewhere) {
+        sync.kind = Sync::Kind::enter;
+        ask(state, std::move(sync), command::init_db, prepared->schema, out);
+        sync = {};
+        sync.statement_id = statement_id;
+    }
+    sync.kind = Sync::Kind::prepare;
+    ask(state, std::move(sync), command::stmt_prepare, prepared->statement->text(), out);
+    if (is_elsewhere) ask(state, Sync{}, command::init_db, schema_, out);
     return true;
 }
 
@@ -194,7 +212,8 @@ void Conversation::take_tracking(const OkPacket& ok) {
 void Conversation::take_sync(Slot slot, PacketRole role, Bytes payload, bool is_whole, Scan& scan) {
     SlotState& state = slots_[index(slot)];
     Sync& sync = state.syncs.front();
-    Prepared* prepared = sync.kind == Sync::Kind::prepare ? find_prepared(sync.statement_id) : nullptr;
+    const bool is_of_statement = sync.kind == Sync::Kind::prepare || sync.kind == Sync::Kind::enter;
+    Prepared* prepared = is_of_statement ? find_prepared(sync.statement_id) : nullptr;
     if (role == PacketRole::local_infile) return lying(scan, "a wish for a file that nobody offered");
     if (role == PacketRole::error) {
         const auto err = parse_err(payload);
@@ -204,19 +223,22 @@ void Conversation::take_sync(Slot slot, PacketRole role, Bytes payload, bool is_
         } else if (sync.kind == Sync::Kind::routines) {
             can_read_status_ = false;
         } else if (prepared && (!state.is_replica || transaction_ != Transaction::idle)) {
-            prepared->error = as_text(payload);  // the client's to see, when it runs the statement
-        } else {
+            // The client's to see, when it runs the statement. What comes behind a schema that is gone
+            // follows.
+            if (prepared->error.empty()) prepared->error = as_text(payload);
+        } else if (sync.kind != Sync::Kind::enter || prepared) {
             detail_ = err ? err->message : std::string_view("an error that can't be read");
             state.sync_failed = true;
             if (sync.kind == Sync::Kind::entry && state.sync_failed_at == 0)
                 state.sync_failed_at = sync.version;
         }
-    } else if (role == PacketRole::prepared && prepared) {
+    } else if (role == PacketRole::prepared && prepared && prepared->error.empty()) {
         prepared->server_id[index(slot)] = sync.reply.statement_id();
         prepared->generation[index(slot)] = state.generation;
         prepared->has_types[index(slot)] = false;
     } else if (role == PacketRole::prepared) {
-        state.closes.push_back(sync.reply.statement_id());  // the client has closed it meanwhile
+        // The client has closed it meanwhile, or it was prepared in another schema than its own.
+        state.closes.push_back(sync.reply.statement_id());
     }
     const bool is_column = role == PacketRole::last_prepared_column ||
                            (role == PacketRole::definition && sync.reply.defines_columns());
@@ -225,7 +247,7 @@ void Conversation::take_sync(Slot slot, PacketRole role, Bytes payload, bool is_
     if (sync.kind == Sync::Kind::routines) take_routines(role, payload, is_whole);
     if (sync.kind == Sync::Kind::tracking && role == PacketRole::ok) take_tracking(sync.reply.ok());
     if (!sync.reply.done()) return;
-    if (prepared) prepared->server_columns[index(slot)] = sync.columns;
+    if (prepared && sync.kind == Sync::Kind::prepare) prepared->server_columns[index(slot)] = sync.columns;
     // What was read from this connection is on it already.
     if (sync.kind == Sync::Kind::variables && log_) state.sync_target = log_->version();
     state.syncs.pop();

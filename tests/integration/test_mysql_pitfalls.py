@@ -363,3 +363,11 @@ def test_replica_behind_the_proxy(make_maria, start_proxy):
     cluster.primary.execute("INSERT INTO t VALUES (300)")
     cluster.wait_replayed()
     assert replica.value("SELECT COUNT(*) FROM t") == 301
+
+
+def test_prepared_statement_keeps_its_schema(client, shared_maria):
+    """It is prepared again on other connections, where unqualified names must mean what they meant."""
+    statement = client.prepare("SELECT 'found', name FROM here")
+    client.ask("USE information_schema")
+    assert on_replica(lambda _: client.execute(statement)[0].rows[0], shared_maria) == [b"found"]
+    assert client.value("SELECT DATABASE()") == "information_schema"
