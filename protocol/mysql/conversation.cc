@@ -91,6 +91,9 @@ void Conversation::slot_opened(Slot slot, bool is_replica) {
     state.is_open = true;
     state.is_replica = is_replica;
     state.multi_statements = (around_.client_capabilities & capability::multi_statements) != 0;
+    // What the login makes of it is no more: character set, IGNORE_SPACE, the timeout of an interactive
+    // client.
+    state.needs_reset = is_reset_;
 }
 
 void Conversation::slot_parameters(Slot slot, const dialect::Parameters& parameters) {

@@ -13,6 +13,7 @@
 #include "protocol/dialect/error_code.h"
 #include "protocol/dialect/session_log.h"
 #include "protocol/dialect/units.h"
+#include "protocol/mysql/cut_scratch.h"
 #include "protocol/mysql/lock_results.h"
 #include "protocol/mysql/packets.h"
 #include "protocol/mysql/reply.h"
@@ -27,29 +28,6 @@ using dialect::Transaction;
 /// What MariaDB and MySQL report of a session to a client with SESSION_TRACK that has set nothing.
 inline constexpr std::string_view default_tracked_variables =
     "autocommit,character_set_client,character_set_connection,character_set_results,time_zone";
-
-/// What the request side found in one look at the client's bytes, and a buffer for rewritten answers. One for
-/// all sessions of a dialect: it is only valid between a cut() and the accept() or refuse_unit() that follows
-/// it at once; `answer` between a scan() and the next one.
-struct CutScratch {
-    const void* of = nullptr;  // whose request it is, until that is sent or answered
-    uint8_t command = 0;
-    sql::Classification query;  // of COM_QUERY
-    dialect::UnitFacts facts;
-    size_t size = 0;            // bytes of the request that are there
-    size_t stream_left = 0;     // bytes of its last packet that have not arrived
-    bool continues = false;     // a further packet belongs to it
-    StatementRef statement;     // of COM_STMT_PREPARE, …_EXECUTE and their like
-    uint32_t statement_id = 0;  // the client's; 0: none
-    bool is_answered = true;
-    bool opens_cursor = false;
-    bool ends_transaction = false;  // a COMMIT, a ROLLBACK or a BEGIN is in it
-    bool unlocks = false;           // it may write on a connection that only reads, or has what follows do so
-    bool prepares_xa = false;
-    bool is_last_prepared = false;  // it names its statement as "the last one prepared", which is in flight
-    ByteBuffer answer;
-    void clear();
-};
 
 /// What is remembered of a session's servers and client for reading and writing packets.
 struct Surroundings {
@@ -372,7 +350,8 @@ private:
     bool is_system_schema_ = false;   // unqualified names are those of a schema that differs on each server
     bool reported_write_ = false;     // by the unit under way, or the one just done
     bool can_read_variables_ = true;  // the server shows what user variables hold
-    bool can_read_status_ = true;     // … and how many temporary tables the connection has made
+    bool is_reset_ = false;        // by the client: nothing of its login holds but the account and the schema
+    bool can_read_status_ = true;  // … and how many temporary tables the connection has made
     bool routines_are_examined_ = false;  // by the answer under way
     bool variables_are_whole_ = true;     // all that the answer under way showed could be read
     bool option_wanted_ = false;          // of the COM_SET_OPTION in flight: multi-statements
@@ -400,8 +379,9 @@ private:
     static constexpr uint8_t refusals_max = 3;
     std::vector<std::string>
         opaque_;  // variables that the statement just done set to what its text does not tell
-    std::string next_transaction_;  // SET TRANSACTION …, until a transaction begins
-    std::string schema_;            // as servers last reported it
+    std::string next_transaction_;               // SET TRANSACTION …, until a transaction begins
+    std::string schema_;                         // as servers last reported it
+    std::optional<std::string> reset_sql_mode_;  // what a server then had of its own
     std::string detail_;
 };
 

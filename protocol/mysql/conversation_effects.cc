@@ -346,6 +346,8 @@ void Conversation::session_was_reset(Slot slot) {
     next_transaction_.clear();
     last_insert_id_ = 0;
     read_as_at_login();
+    is_reset_ = true;
+    reset_sql_mode_.reset();
     // The character set is the server's own now: the tracking statement's answer tells which.
     encoding_is_safe_ = false;
     wants_read_only_ = false;

@@ -183,7 +183,7 @@ void Conversation::ask_for_tracking(SlotState& state, ByteBuffer& out) {
     if (std::exchange(state.was_reset, false)) {
         state.has_own_sql_mode = false;
         text += report_of_reading;
-        if (around_.sql_mode) text += ", sql_mode='" + *around_.sql_mode + "'";
+        if (reset_sql_mode_) text += ", sql_mode='" + *reset_sql_mode_ + "'";
     }
     Sync sync;
     sync.kind = Sync::Kind::tracking;
@@ -200,6 +200,9 @@ void Conversation::take_tracking(const OkPacket& ok) {
     SessionStateReader reader(ok.session_state);
     while (const auto entry = reader.next()) {
         if (!entry->is(SessionState::system_variable) || entry->is_null) continue;
+        // What the first connection found is the session's from now on, on whatever server.
+        if (entry->name == "sql_mode" && is_reset_ && !reset_sql_mode_ && is_sql_mode(entry->value))
+            reset_sql_mode_ = entry->value;
         if (entry->name == "sql_mode" && !has_recorded("set:sql_mode")) take_sql_mode(entry->value);
         if (entry->name == "character_set_client" && !has_recorded("set:names") &&
             !has_recorded("set:character_set_client")) {
