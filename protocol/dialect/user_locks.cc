@@ -23,7 +23,7 @@ void UserLocks::apply(const sql::Effect& effect, CameTrue came_true, uint32_t ti
                 ++named_[effect.key];
             } else {
                 constexpr uint32_t counted_max = std::numeric_limits<uint32_t>::max() / 4;
-                unnamed_ = std::min(counted_max, unnamed_ + std::min(counted_max, is_certain ? 1 : times));
+                unnamed_ = std::min(counted_max, unnamed_ + std::min(counted_max, is_certain ? 1U : times));
             }
             return;
         case EffectKind::advisory_unlock: return released(effect.key, came_true, is_certain);

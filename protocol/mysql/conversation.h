@@ -102,9 +102,7 @@ public:
     void clear_pins() override;
     bool has_subscriptions() const override { return false; }
     bool has_unread_state() const override {
-        // On a listener for reads it was left behind on a replica, and does not stay with the session.
-        return !only_reads_ &&
-               ((pins_.variables && can_read_variables_) || (pins_.routines && can_read_status_));
+        return can_examine() && !has_warnings_;  // the client may ask for these yet
     }
     bool synchronise(Slot slot, ByteBuffer& out) override;
     bool synchronise_for_rerun(Slot slot, ByteBuffer& out) override;
@@ -302,6 +300,7 @@ private:
     void session_was_reset(Slot slot);
 
     // conversation_examining.cc
+    bool can_examine() const;
     void ask_for_unread(SlotState& state, ByteBuffer& out);
     void take_variables(PacketRole role, Bytes payload, bool is_whole);
     bool take_variable_row(Bytes payload);
@@ -352,6 +351,7 @@ private:
     bool can_read_variables_ = true;  // the server shows what user variables hold
     bool is_reset_ = false;        // by the client: nothing of its login holds but the account and the schema
     bool can_read_status_ = true;  // … and how many temporary tables the connection has made
+    bool has_warnings_ = false;    // the last answer, or it was an error
     bool routines_are_examined_ = false;  // by the answer under way
     bool variables_are_whole_ = true;     // all that the answer under way showed could be read
     bool option_wanted_ = false;          // of the COM_SET_OPTION in flight: multi-statements

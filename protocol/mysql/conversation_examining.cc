@@ -24,6 +24,12 @@ constexpr std::string_view temporary_tables_query_mysql = "SHOW SESSION STATUS L
 
 }  // namespace
 
+/// Whether there is something to be read back. On a listener for reads it was left behind on a replica, and
+/// does not stay with the session.
+bool Conversation::can_examine() const {
+    return !only_reads_ && ((pins_.variables && can_read_variables_) || (pins_.routines && can_read_status_));
+}
+
 void Conversation::ask_for_unread(SlotState& state, ByteBuffer& out) {
     if (pins_.routines && can_read_status_) {
         routines_are_examined_ = false;

@@ -6,8 +6,6 @@
 #include "protocol/mysql/conversation_packet.h"
 
 namespace holdfast::mysql {
-namespace {}  // namespace
-
 using dialect::Scan;
 using dialect::ScanEvent;
 
@@ -234,6 +232,7 @@ void Conversation::take_ok(Slot slot, Unit& unit, const OkPacket& ok) {
     is_autocommit_ = (ok.status & status::autocommit) != 0;
     // A routine's own sql_mode stays in the flag when it has ended: what is reported counts, once it is.
     if (!sql_mode_is_reported_) no_backslash_escapes_ = (ok.status & status::no_backslash_escapes) != 0;
+    has_warnings_ = ok.warnings > 0;
     SlotState& state = slots_[index(slot)];
     if (transaction_ == Transaction::active) {
         next_transaction_.clear();

@@ -173,7 +173,7 @@ void Conversation::ask_for_state(Slot slot, ByteBuffer& out) {
             ask(state, own, command::query, one.substr(one.find_first_not_of(' ')), out);
         }
     }
-    if (!state.is_replica && has_unread_state()) ask_for_unread(state, out);
+    if (!state.is_replica && can_examine()) ask_for_unread(state, out);
 }
 
 /// Has the server report changes again; behind a reset it says at once how it reads texts now.

@@ -96,6 +96,27 @@ TEST_CASE("mysql examining: not while a transaction is under way, and not on a r
     CHECK(lab.synchronise(Slot::a) == status_mariadb + variables);
 }
 
+TEST_CASE("mysql examining: warnings are the client's to ask for, before anything else is asked") {
+    for (const bool is_error : {false, true}) {
+        CAPTURE(is_error);
+        Lab lab;
+        ByteBuffer warned;
+        OkPacket ok;
+        ok.status = status::autocommit;
+        ok.warnings = 1;
+        append_ok(warned, 1, ok, capability::protocol_41 | capability::session_track, reply::ok);
+        lab.send(query("CALL p()"));
+        lab.receive(is_error ? err_packet(1, 1644, "raised") : std::string(as_text(warned)));
+        CHECK(lab.conversation->pins().reads());
+        CHECK_FALSE(lab.conversation->has_unread_state());
+        ByteBuffer out;
+        lab.conversation->cut(as_bytes(query("SHOW WARNINGS")), false, out);
+        CHECK(lab.synchronise(Slot::a).empty());
+        lab.conversation->cut(as_bytes(query("INSERT INTO t VALUES (1)")), false, out);
+        CHECK(lab.synchronise(Slot::a) == status_mariadb + variables);
+    }
+}
+
 TEST_CASE("mysql examining: a change that a procedure's CALL does not explain still pins") {
     Lab lab;
     ByteBuffer block;
