@@ -70,6 +70,8 @@ inline constexpr std::chrono::milliseconds demoted_answer_timeout = 2s;
 /// What user variables hold is read from a connection that nothing was asked of for this long, or with the
 /// next statement: before that, FOUND_ROWS() and its like may ask for what their statement left there.
 inline constexpr std::chrono::milliseconds unread_state_patience = 100ms;
+/// What calls of lock functions came to is looked for in so much of a row.
+inline constexpr size_t lock_row_bytes_max = 4'096;
 /// When a replica could not be brought to a session's state, it leaves replicas alone for this long; twice as
 /// long each further time in a row, up to 16 times.
 inline constexpr std::chrono::milliseconds replica_unusable_for = 1s;

@@ -14,6 +14,7 @@ std::string Pins::describe() const {
     add(held_cursors > 0, "cursors WITH HOLD");
     add(settings, "settings that could not be recorded");
     add(variables, "user variables");
+    add(routines, "what a procedure may have left behind");
     add(table_locks, "table locks");
     add(handlers > 0, "open handlers");
     add(long_data > 0, "parameters sent in pieces");

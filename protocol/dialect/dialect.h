@@ -256,6 +256,7 @@ struct Pins {
     uint32_t held_cursors = 0;
     bool replication = false;
     bool variables = false;    // of the user, whose values are not known
+    bool routines = false;     // a procedure ran, and what it has left behind is not known
     bool table_locks = false;  // LOCK TABLES and its like
     uint32_t handlers = 0;     // HANDLER … OPEN
     uint32_t long_data = 0;    // parameters sent in pieces for statements that have not run yet
@@ -263,7 +264,9 @@ struct Pins {
         return reads() || advisory_locks > 0 || held_cursors > 0 || handlers > 0 || long_data > 0;
     }
     /// Reads must see it too (temporary tables, settings).
-    bool reads() const { return temporary || settings || replication || variables || table_locks; }
+    bool reads() const {
+        return temporary || settings || replication || variables || routines || table_locks;
+    }
     std::string describe() const;  // "temporary tables, advisory locks"
 };
 

@@ -208,6 +208,7 @@ void SessionLog::record_now(const sql::Effect& effect) {
         case EffectKind::handler:
         case EffectKind::handler_close:
         case EffectKind::next_transaction:
+        case EffectKind::routine:
         case EffectKind::tracking: return;  // pins: not replayable, not ours
     }
 }

@@ -3,8 +3,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <vector>
 
+#include "protocol/base/limits.h"
 #include "protocol/base/ring.h"
 #include "protocol/dialect/dialect.h"
 #include "protocol/sql/classify.h"
@@ -25,6 +28,12 @@ struct UnitInFlight {
     uint32_t heads_to_swallow = 0;  // of the answer that comes again: the client has them
     uint32_t next_statement = 0;    // of `statements`
     std::unique_ptr<std::vector<sql::Statement>> statements;  // only when some have an effect or control
+    bool asks_for_locks = false;  // calls of lock functions: what they came to stands in a row
+    std::string first_row;        // … of the answer under way, or its beginning
+
+    void take_row(std::string_view row) {
+        if (asks_for_locks && first_row.empty()) first_row = row.substr(0, limits::lock_row_bytes_max);
+    }
 
     /// One more head of the answer came. False: the client has it already.
     bool deliver_head() {
@@ -40,6 +49,7 @@ struct UnitInFlight {
         heads_to_swallow = heads_delivered;
         had_error = false;
         next_statement = 0;
+        first_row.clear();
     }
     /// Keeps what has to be known of the statements when they have succeeded.
     void keep_statements(const sql::Classification& classes) {

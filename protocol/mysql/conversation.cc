@@ -46,7 +46,8 @@ Conversation::Conversation(const dialect::Identity& identity, StatementCache& st
       encoding_is_safe_(is_safe_collation(surroundings.collation)),
       wants_multi_statements_((surroundings.client_capabilities & capability::multi_statements) != 0),
       can_read_variables_(surroundings.is_mariadb) {
-    is_system_schema_ = is_system_schema(identity.database);
+    schema_ = identity.database;
+    is_system_schema_ = is_system_schema(schema_);
     read_as_at_login();
 }
 
@@ -90,6 +91,9 @@ void Conversation::slot_opened(Slot slot, bool is_replica) {
     state.is_open = true;
     state.is_replica = is_replica;
     state.multi_statements = (around_.client_capabilities & capability::multi_statements) != 0;
+    // What the login makes of it is no more: character set, IGNORE_SPACE, the timeout of an interactive
+    // client.
+    state.needs_reset = is_reset_;
 }
 
 void Conversation::slot_parameters(Slot slot, const dialect::Parameters& parameters) {

@@ -13,10 +13,11 @@
 #include "protocol/dialect/error_code.h"
 #include "protocol/dialect/session_log.h"
 #include "protocol/dialect/units.h"
+#include "protocol/mysql/cut_scratch.h"
+#include "protocol/mysql/lock_results.h"
 #include "protocol/mysql/packets.h"
 #include "protocol/mysql/reply.h"
 #include "protocol/mysql/statements.h"
-#include "protocol/mysql/user_locks.h"
 
 namespace holdfast::mysql {
 
@@ -27,29 +28,6 @@ using dialect::Transaction;
 /// What MariaDB and MySQL report of a session to a client with SESSION_TRACK that has set nothing.
 inline constexpr std::string_view default_tracked_variables =
     "autocommit,character_set_client,character_set_connection,character_set_results,time_zone";
-
-/// What the request side found in one look at the client's bytes, and a buffer for rewritten answers. One for
-/// all sessions of a dialect: it is only valid between a cut() and the accept() or refuse_unit() that follows
-/// it at once; `answer` between a scan() and the next one.
-struct CutScratch {
-    const void* of = nullptr;  // whose request it is, until that is sent or answered
-    uint8_t command = 0;
-    sql::Classification query;  // of COM_QUERY
-    dialect::UnitFacts facts;
-    size_t size = 0;            // bytes of the request that are there
-    size_t stream_left = 0;     // bytes of its last packet that have not arrived
-    bool continues = false;     // a further packet belongs to it
-    StatementRef statement;     // of COM_STMT_PREPARE, …_EXECUTE and their like
-    uint32_t statement_id = 0;  // the client's; 0: none
-    bool is_answered = true;
-    bool opens_cursor = false;
-    bool ends_transaction = false;  // a COMMIT, a ROLLBACK or a BEGIN is in it
-    bool unlocks = false;           // it may write on a connection that only reads, or has what follows do so
-    bool prepares_xa = false;
-    bool is_last_prepared = false;  // it names its statement as "the last one prepared", which is in flight
-    ByteBuffer answer;
-    void clear();
-};
 
 /// What is remembered of a session's servers and client for reading and writing packets.
 struct Surroundings {
@@ -123,7 +101,9 @@ public:
     const dialect::Pins& pins() const override { return pins_; }
     void clear_pins() override;
     bool has_subscriptions() const override { return false; }
-    bool has_unread_state() const override { return pins_.variables && can_read_variables_; }
+    bool has_unread_state() const override {
+        return can_examine() && !has_warnings_;  // the client may ask for these yet
+    }
     bool synchronise(Slot slot, ByteBuffer& out) override;
     bool synchronise_for_rerun(Slot slot, ByteBuffer& out) override;
     void forget_unsynchronisable() override;
@@ -154,15 +134,21 @@ private:
         ColumnsDigest columns_delivered;  // as far as it has their definitions
         ColumnsDigest columns;            // of the answer under way
         bool in_final_head = false;       // the first result's head, which can't be taken back
-        bool asks_for_locks = false;      // GET_LOCK() and its like: what they came to stands in a row
-        std::string first_row;            // … of the answer under way
     };
     /// A command of the proxy's own that brings a connection to the session's state.
     struct Sync {
-        enum class Kind : uint8_t { entry, prepare, variables, tracking, own } kind = Kind::own;
+        enum class Kind : uint8_t {
+            entry,
+            enter,
+            prepare,
+            variables,
+            routines,
+            tracking,
+            own
+        } kind = Kind::own;
         Reply reply;
         uint64_t version = 0;       // entry: of the log
-        uint32_t statement_id = 0;  // prepare: the client's
+        uint32_t statement_id = 0;  // enter, prepare: the client's
         ColumnsDigest columns;      // … and those of its result
     };
     struct SlotState {
@@ -213,6 +199,7 @@ private:
     void read_as_at_login();
 
     // conversation_synchronising.cc
+    bool is_read_alike(const Prepared& prepared) const;
     bool ask_for_statement(Slot slot, uint32_t statement_id, ByteBuffer& out);
     bool is_asked_for(Slot slot, uint32_t statement_id);
     void ask_for_state(Slot slot, ByteBuffer& out);
@@ -231,6 +218,7 @@ private:
     void note_statements(const sql::Classification& classes, Unit& unit);
     dialect::Cut drop_request();
     bool leave_replica();
+    bool is_of_system_schema();
     dialect::Cut begin_or_wait(ByteBuffer& out);
 
     // conversation_commands.cc
@@ -305,11 +293,18 @@ private:
     void take_variable(Slot slot, std::string_view name, std::string_view value, const Unit& unit);
     void statement_done(Slot slot, Unit& unit);
     void apply_effect(Slot slot, const sql::Effect& effect, const Unit& unit);
+    void routine_ran();
+    void broke_off(const std::vector<sql::Statement>& statements);
     void forget_text(const std::string& name);
     void wish(const sql::Effect& effect);
     void session_was_reset(Slot slot);
+
+    // conversation_examining.cc
+    bool can_examine() const;
+    void ask_for_unread(SlotState& state, ByteBuffer& out);
     void take_variables(PacketRole role, Bytes payload, bool is_whole);
     bool take_variable_row(Bytes payload);
+    void take_routines(PacketRole role, Bytes payload, bool is_whole);
 
     // conversation_rewriting.cc
     void forward_packet(const Packet& packet, ByteBuffer& made, dialect::Scan& scan, size_t at);
@@ -350,13 +345,17 @@ private:
     bool wants_read_only_ = false;
     bool wants_multi_statements_ = false;
     bool schema_changed_ = false;
-    bool is_other_schema_ = false;     // than that of the login, whose functions are known
-    bool is_system_schema_ = false;    // unqualified names are those of a schema that differs on each server
-    bool reported_write_ = false;      // by the unit under way, or the one just done
-    bool can_read_variables_ = true;   // the server shows what user variables hold
-    bool variables_are_whole_ = true;  // all that the answer under way showed could be read
-    bool option_wanted_ = false;       // of the COM_SET_OPTION in flight: multi-statements
-    bool answer_is_complete_ = false;  // of the unit that was refused: its error was its end
+    bool is_other_schema_ = false;    // than that of the login, whose functions are known
+    bool is_system_schema_ = false;   // unqualified names are those of a schema that differs on each server
+    bool reported_write_ = false;     // by the unit under way, or the one just done
+    bool can_read_variables_ = true;  // the server shows what user variables hold
+    bool is_reset_ = false;        // by the client: nothing of its login holds but the account and the schema
+    bool can_read_status_ = true;  // … and how many temporary tables the connection has made
+    bool has_warnings_ = false;    // the last answer, or it was an error
+    bool routines_are_examined_ = false;  // by the answer under way
+    bool variables_are_whole_ = true;     // all that the answer under way showed could be read
+    bool option_wanted_ = false;          // of the COM_SET_OPTION in flight: multi-statements
+    bool answer_is_complete_ = false;     // of the unit that was refused: its error was its end
     uint16_t last_status_ = status::autocommit;
     dialect::ErrorCode last_error_code_;
     size_t padding_ = 0;            // what the client still expects of a long packet whose server is gone
@@ -380,7 +379,9 @@ private:
     static constexpr uint8_t refusals_max = 3;
     std::vector<std::string>
         opaque_;  // variables that the statement just done set to what its text does not tell
-    std::string next_transaction_;  // SET TRANSACTION …, until a transaction begins
+    std::string next_transaction_;               // SET TRANSACTION …, until a transaction begins
+    std::string schema_;                         // as servers last reported it
+    std::optional<std::string> reset_sql_mode_;  // what a server then had of its own
     std::string detail_;
 };
 

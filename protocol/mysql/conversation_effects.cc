@@ -1,7 +1,6 @@
 // What statements leave behind in the session: from the classifier, and from what servers report.
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <utility>
 
 #include "protocol/mysql/character_sets.h"
@@ -42,19 +41,6 @@ bool is_no_setting(std::string_view name) {
 
 bool is_character_set(std::string_view name) {
     return name.starts_with("character_set_") || name == "collation_connection";
-}
-
-bool is_number(std::string_view text) {
-    return !text.empty() && text.size() < 20 &&
-           std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-}
-
-/// Whether a name that a server has told can stand in a statement as it is.
-bool is_plain_name(std::string_view name) {
-    return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-               c == '.';
-    });
 }
 
 /// A value as the server has reported it, for a SET. What a backslash means depends on the session's
@@ -115,6 +101,15 @@ bool names_variable(const sql::Statement& statement, std::string_view name) {
                        [&](const sql::Effect& effect) { return names_variable(effect, name); });
 }
 
+/// Whether the texts tell what changes; a CALL tells nothing.
+bool explain_changes(const std::vector<sql::Statement>& statements) {
+    return !std::all_of(statements.begin(), statements.end(), [](const sql::Statement& statement) {
+        return statement.is_opaque &&
+               std::all_of(statement.effects.begin(), statement.effects.end(),
+                           [](const sql::Effect& effect) { return effect.kind == EffectKind::routine; });
+    });
+}
+
 }  // namespace
 
 /// Whether a variable that is reported now is set back behind the statement.
@@ -152,6 +147,7 @@ void Conversation::apply_effect(Slot slot, const sql::Effect& effect, const Unit
             return;
         case EffectKind::user_variable: log().record_now(effect); return;
         case EffectKind::user_variables: pins_.variables = true; return;
+        case EffectKind::routine: routine_ran(); return;
         case EffectKind::set_opaque:
             // The server may report the value: then it is as good as a literal.
             opaque_.push_back(effect.key);
@@ -209,6 +205,27 @@ void Conversation::apply_effect(Slot slot, const sql::Effect& effect, const Unit
     }
 }
 
+/// A procedure has run, to its end or to an error. Of a temporary table that it made from a SELECT, and of a
+/// variable that it filled with INTO, servers report nothing.
+void Conversation::routine_ran() {
+    pins_.routines = !pins_.temporary;
+    // Where they can't be read, they would stay unknown for ever: there only those count that a CALL names.
+    pins_.variables = pins_.variables || can_read_variables_;
+}
+
+/// Statements of which one may run several have ended with an error: how far they came can't be told.
+void Conversation::broke_off(const std::vector<sql::Statement>& statements) {
+    for (const auto& statement : statements) {
+        for (const auto& effect : statement.effects) {
+            switch (effect.kind) {
+                case EffectKind::routine: routine_ran(); break;
+                case EffectKind::user_variables: pins_.variables = true; break;
+                default: pins_.settings = true; break;
+            }
+        }
+    }
+}
+
 /// What SQL's PREPARE gave this name is gone.
 void Conversation::forget_text(const std::string& name) {
     log().record_now({EffectKind::deallocate, name, "DEALLOCATE PREPARE " + sql::quoted(name, '`')});
@@ -243,7 +260,7 @@ void Conversation::wish(const sql::Effect& effect) {
 /// What the server reports of the session's state: the truth about settings that procedures, functions or
 /// expressions have changed.
 void Conversation::take_session_state(Slot slot, Unit& unit, const OkPacket& ok) {
-    bool is_explained = unit.statements != nullptr;
+    bool is_explained = unit.statements && explain_changes(*unit.statements);
     bool has_changed = false;
     SessionStateReader reader(ok.session_state);
     while (const auto entry = reader.next()) {
@@ -252,6 +269,7 @@ void Conversation::take_session_state(Slot slot, Unit& unit, const OkPacket& ok)
             schema_changed_ = true;
             sql::Effect effect{EffectKind::set, "schema", "USE " + sql::quoted(entry->value, '`')};
             if (!entry->value.empty()) log().record_now(effect);
+            schema_ = entry->value;
             is_system_schema_ = is_system_schema(entry->value);
             is_other_schema_ = entry->value != identity_.database;
         } else if (entry->is(SessionState::system_variable)) {
@@ -311,53 +329,6 @@ void Conversation::take_variable(Slot slot, std::string_view name, std::string_v
         {EffectKind::set, std::string(name), "SET SESSION " + std::string(name) + "=" + literal(value)});
 }
 
-/// The answer to what user variables hold: from then on they are state that can be replayed.
-void Conversation::take_variables(PacketRole role, Bytes payload, bool is_whole) {
-    if (role == PacketRole::row && !(is_whole && take_variable_row(payload))) variables_are_whole_ = false;
-    if (role == PacketRole::end_of_rows && variables_are_whole_) pins_.variables = false;
-    // What can't be read now can't be read later: the session stays where it is.
-    if (role == PacketRole::end_of_rows && !variables_are_whole_) can_read_variables_ = false;
-}
-
-/// One variable: name, value in hexadecimal, type, character set. False: it can't be replayed.
-bool Conversation::take_variable_row(Bytes payload) {
-    PacketReader reader(payload);
-    const std::string_view name = reader.lenenc_text();
-    const bool is_null = reader.take_null();
-    const std::string_view hex = is_null ? std::string_view() : reader.lenenc_text();
-    const std::string_view type = reader.lenenc_text();
-    const std::string_view charset = reader.take_null() ? std::string_view() : reader.lenenc_text();
-    if (reader.failed() || hex.size() % 2 != 0) return false;
-    std::string value;
-    if (is_null) {
-        value = "NULL";
-    } else if (type == "VARCHAR") {
-        if (charset == "binary" || !is_plain_name(charset)) return false;  // shown with loss
-        value = hex.empty() ? "_utf8mb4 ''" : "_utf8mb4 0x" + std::string(hex);
-        if (charset != "utf8mb4") value = "CONVERT(" + value + " USING " + std::string(charset) + ")";
-    } else {
-        for (size_t i = 0; i + 1 < hex.size(); i += 2) {
-            unsigned byte = 0;
-            std::from_chars(hex.data() + i, hex.data() + i + 2, byte, 16);
-            const auto c = static_cast<char>(byte);
-            const bool fits =
-                (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E';
-            if (!fits) return false;
-            value += c;
-        }
-        if (value.empty()) return false;
-    }
-    std::string key(name);
-    std::transform(key.begin(), key.end(), key.begin(),
-                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
-    std::string replay = "SET @" + sql::quoted(name, '`') + " = " + value;
-    for (const auto& entry : log().entries()) {
-        if (entry.key == "variable:" + key && entry.replay == replay) return true;
-    }
-    log().record_now({EffectKind::user_variable, std::move(key), std::move(replay)});
-    return true;
-}
-
 /// COM_RESET_CONNECTION has brought this connection back to its beginnings; the other one follows.
 void Conversation::session_was_reset(Slot slot) {
     // The schema stays, as on the server.
@@ -375,6 +346,8 @@ void Conversation::session_was_reset(Slot slot) {
     next_transaction_.clear();
     last_insert_id_ = 0;
     read_as_at_login();
+    is_reset_ = true;
+    reset_sql_mode_.reset();
     // The character set is the server's own now: the tracking statement's answer tells which.
     encoding_is_safe_ = false;
     wants_read_only_ = false;

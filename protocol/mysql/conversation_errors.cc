@@ -95,7 +95,7 @@ Conversation::Verdict Conversation::take_error(Slot slot, const Packet& packet, 
             return Verdict::drop;
         }
     }
-    unit.had_error = true;
+    unit.had_error = has_warnings_ = true;
     unit.rows_delivered = true;
     last_error_code_.set(err->sqlstate.empty() ? std::string_view("HY000") : err->sqlstate);
     // An error tells no status: what commits first and fails then (DDL, say) may have ended the transaction.

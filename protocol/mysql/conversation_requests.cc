@@ -4,6 +4,7 @@
 #include "protocol/dialect/rerun.h"
 #include "protocol/mysql/conversation.h"
 #include "protocol/mysql/errors.h"
+#include "protocol/mysql/schema.h"
 
 namespace holdfast::mysql {
 namespace {
@@ -68,16 +69,6 @@ bool is_opaque(const sql::Classification& text) {
 bool sets_statement(const sql::Statement& statement, const sql::Classification* executed) {
     if (statement.is_set_statement || !executed) return statement.is_set_statement;
     return executed->statement_count > 0 && executed->statements[0].is_set_statement;
-}
-
-bool asks_for_locks(const std::vector<sql::Statement>& statements) {
-    return std::any_of(statements.begin(), statements.end(), [](const sql::Statement& each) {
-        return std::any_of(each.effects.begin(), each.effects.end(), [](const sql::Effect& effect) {
-            return (effect.kind == sql::EffectKind::advisory_lock ||
-                    effect.kind == sql::EffectKind::advisory_unlock) &&
-                   !effect.replay.empty();
-        });
-    });
 }
 
 }  // namespace
@@ -212,6 +203,12 @@ bool Conversation::leave_replica() {
     return true;
 }
 
+/// Whether unqualified names are those of a schema that differs on each server.
+bool Conversation::is_of_system_schema() {
+    const Prepared* prepared = scratch_.statement_id != 0 ? find_prepared(scratch_.statement_id) : nullptr;
+    return prepared ? is_system_schema(prepared->schema) : is_system_schema_;
+}
+
 Cut Conversation::begin_or_wait(ByteBuffer& out) {
     // What a server that is read-only tells those who may not override that.
     if (only_reads_ && scratch_.unlocks) {
@@ -227,7 +224,7 @@ Cut Conversation::begin_or_wait(ByteBuffer& out) {
         // SET TRANSACTION holds for this statement.
         scratch_.facts.destination = Destination::primary;
         scratch_.facts.reason = sql::Reason::begin;
-    } else if (is_system_schema_ && scratch_.facts.destination == Destination::replica) {
+    } else if (is_of_system_schema() && scratch_.facts.destination == Destination::replica) {
         scratch_.facts.destination = Destination::primary;
         scratch_.facts.reason = sql::Reason::server_local;
     }
@@ -311,7 +308,7 @@ bool Conversation::accept(Bytes in, Slot slot, ByteBuffer& prefix) {
             unit.changes_reading |= changes_reading(each);
         }
         note_statements(*classes, unit);
-        unit.asks_for_locks = unit.statements && asks_for_locks(*unit.statements);
+        unit.asks_for_locks = unit.statements && dialect::ask_for_locks(*unit.statements);
         // Some of what these do may be done when the server refuses the rest.
         if (unit.is_call || command == command::stmt_bulk_execute) unit.resendable = false;
     }

@@ -6,13 +6,6 @@
 #include "protocol/mysql/conversation_packet.h"
 
 namespace holdfast::mysql {
-namespace {
-
-/// What the calls of lock functions came to is at the beginning of a row.
-constexpr size_t first_row_bytes_max = 4'096;
-
-}  // namespace
-
 using dialect::Scan;
 using dialect::ScanEvent;
 
@@ -147,8 +140,7 @@ Conversation::Verdict Conversation::take_unit(Slot slot, PacketRole role, const 
             unit.in_final_head = false;
             if (unit.owes_eof) append_eof_for_client(unit, packet.sequence(), made);
             unit.rows_delivered = true;
-            if (unit.asks_for_locks && unit.first_row.empty())
-                unit.first_row = as_text(packet.payload()).substr(0, first_row_bytes_max);
+            unit.take_row(as_text(packet.payload()));
             break;
         case PacketRole::prepared: {
             note_prepared(slot, unit);
@@ -240,6 +232,7 @@ void Conversation::take_ok(Slot slot, Unit& unit, const OkPacket& ok) {
     is_autocommit_ = (ok.status & status::autocommit) != 0;
     // A routine's own sql_mode stays in the flag when it has ended: what is reported counts, once it is.
     if (!sql_mode_is_reported_) no_backslash_escapes_ = (ok.status & status::no_backslash_escapes) != 0;
+    has_warnings_ = ok.warnings > 0;
     SlotState& state = slots_[index(slot)];
     if (transaction_ == Transaction::active) {
         next_transaction_.clear();
@@ -289,10 +282,8 @@ void Conversation::finish_unit(Slot slot) {
         for (const auto& effect : (*unit.statements)[unit.next_statement].effects) {
             if (effect.kind == sql::EffectKind::prepare) forget_text(effect.key);
         }
-    } else if (unit.is_call && unit.statements &&
-               std::any_of(unit.statements->begin(), unit.statements->end(),
-                           [](const sql::Statement& each) { return !each.effects.empty(); })) {
-        pins_.settings = true;  // how far it came can't be told
+    } else if (unit.is_call && unit.statements) {
+        broke_off(*unit.statements);
     }
     if (unit.had_error && unit.command == command::stmt_prepare) last_prepared_ = 0;
     if (log_) {

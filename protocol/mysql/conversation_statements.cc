@@ -91,6 +91,7 @@ void Conversation::note_prepared(Slot slot, const Unit& unit) {
     if (!prepared.statement)
         prepared_bytes_ += unit.statement->text().size() + limits::prepared_overhead_bytes;
     prepared.statement = unit.statement;
+    prepared.schema = schema_;
     prepared.parameters = unit.reply.parameters();
     prepared.server_columns[index(slot)] = prepared.client_columns = {};
     prepared.server_id[index(slot)] = unit.reply.statement_id();

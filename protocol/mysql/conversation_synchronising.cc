@@ -14,11 +14,6 @@ namespace {
 using dialect::Scan;
 using dialect::ScanEvent;
 
-/// What user variables hold, whoever set them (MariaDB's plugin user_variables, on by default).
-constexpr std::string_view user_variables_query =
-    "SELECT VARIABLE_NAME, HEX(VARIABLE_VALUE), VARIABLE_TYPE, CHARACTER_SET_NAME FROM "
-    "information_schema.USER_VARIABLES";
-
 }  // namespace
 
 bool Conversation::synchronise(Slot slot, ByteBuffer& out) {
@@ -60,17 +55,35 @@ bool Conversation::is_asked_for(Slot slot, uint32_t statement_id) {
     return false;
 }
 
+/// Whether the session's settings give the statement's text the meaning that it had when it was prepared.
+bool Conversation::is_read_alike(const Prepared& prepared) const {
+    const sql::Context& before = prepared.statement->context;
+    return (before.ansi_quotes == ansi_quotes_ && before.no_backslash_escapes == no_backslash_escapes_) ||
+           prepared.statement->text().find_first_of("\"\\") == std::string_view::npos;
+}
+
 /// Has a statement of the client's prepared where that is yet to be done; false: nothing is to be done.
 bool Conversation::ask_for_statement(Slot slot, uint32_t statement_id, ByteBuffer& out) {
     const Prepared* prepared = statement_id != 0 ? find_prepared(statement_id) : nullptr;
     if (!prepared || is_present(*prepared, slot) || prepared->statement->too_long ||
-        !prepared->error.empty() || is_asked_for(slot, statement_id)) {
+        !prepared->error.empty() || is_asked_for(slot, statement_id) || !is_read_alike(*prepared)) {
         return false;
     }
+    SlotState& state = slots_[index(slot)];
+    // It belongs to the schema that it was prepared in, wherever the session is now. Without one to come back
+    // to, names are looked for nowhere, and the server says so.
+    const bool is_elsewhere = prepared->schema != schema_ && !prepared->schema.empty() && !schema_.empty();
     Sync sync;
-    sync.kind = Sync::Kind::prepare;
     sync.statement_id = statement_id;
-    ask(slots_[index(slot)], std::move(sync), command::stmt_prepare, prepared->statement->text(), out);
+    if (is_elsewhere) {
+        sync.kind = Sync::Kind::enter;
+        ask(state, std::move(sync), command::init_db, prepared->schema, out);
+        sync = {};
+        sync.statement_id = statement_id;
+    }
+    sync.kind = Sync::Kind::prepare;
+    ask(state, std::move(sync), command::stmt_prepare, prepared->statement->text(), out);
+    if (is_elsewhere) ask(state, Sync{}, command::init_db, schema_, out);
     return true;
 }
 
@@ -161,12 +174,7 @@ void Conversation::ask_for_state(Slot slot, ByteBuffer& out) {
             ask(state, own, command::query, one.substr(one.find_first_not_of(' ')), out);
         }
     }
-    if (!state.is_replica && has_unread_state()) {
-        variables_are_whole_ = true;
-        Sync sync;
-        sync.kind = Sync::Kind::variables;
-        ask(state, std::move(sync), command::query, user_variables_query, out);
-    }
+    if (!state.is_replica && can_examine()) ask_for_unread(state, out);
 }
 
 /// Has the server report changes again; behind a reset it says at once how it reads texts now.
@@ -176,7 +184,7 @@ void Conversation::ask_for_tracking(SlotState& state, ByteBuffer& out) {
     if (std::exchange(state.was_reset, false)) {
         state.has_own_sql_mode = false;
         text += report_of_reading;
-        if (around_.sql_mode) text += ", sql_mode='" + *around_.sql_mode + "'";
+        if (reset_sql_mode_) text += ", sql_mode='" + *reset_sql_mode_ + "'";
     }
     Sync sync;
     sync.kind = Sync::Kind::tracking;
@@ -193,6 +201,9 @@ void Conversation::take_tracking(const OkPacket& ok) {
     SessionStateReader reader(ok.session_state);
     while (const auto entry = reader.next()) {
         if (!entry->is(SessionState::system_variable) || entry->is_null) continue;
+        // What the first connection found is the session's from now on, on whatever server.
+        if (entry->name == "sql_mode" && is_reset_ && !reset_sql_mode_ && is_sql_mode(entry->value))
+            reset_sql_mode_ = entry->value;
         if (entry->name == "sql_mode" && !has_recorded("set:sql_mode")) take_sql_mode(entry->value);
         if (entry->name == "character_set_client" && !has_recorded("set:names") &&
             !has_recorded("set:character_set_client")) {
@@ -205,35 +216,42 @@ void Conversation::take_tracking(const OkPacket& ok) {
 void Conversation::take_sync(Slot slot, PacketRole role, Bytes payload, bool is_whole, Scan& scan) {
     SlotState& state = slots_[index(slot)];
     Sync& sync = state.syncs.front();
-    Prepared* prepared = sync.kind == Sync::Kind::prepare ? find_prepared(sync.statement_id) : nullptr;
+    const bool is_of_statement = sync.kind == Sync::Kind::prepare || sync.kind == Sync::Kind::enter;
+    Prepared* prepared = is_of_statement ? find_prepared(sync.statement_id) : nullptr;
     if (role == PacketRole::local_infile) return lying(scan, "a wish for a file that nobody offered");
     if (role == PacketRole::error) {
         const auto err = parse_err(payload);
         if (err && announces_end(err->number)) return connection_ends(*err, scan);
         if (sync.kind == Sync::Kind::variables) {
             can_read_variables_ = false;  // the plugin is not there: the pin stays
+        } else if (sync.kind == Sync::Kind::routines) {
+            can_read_status_ = false;
         } else if (prepared && (!state.is_replica || transaction_ != Transaction::idle)) {
-            prepared->error = as_text(payload);  // the client's to see, when it runs the statement
-        } else {
+            // The client's to see, when it runs the statement. What comes behind a schema that is gone
+            // follows.
+            if (prepared->error.empty()) prepared->error = as_text(payload);
+        } else if (sync.kind != Sync::Kind::enter || prepared) {
             detail_ = err ? err->message : std::string_view("an error that can't be read");
             state.sync_failed = true;
             if (sync.kind == Sync::Kind::entry && state.sync_failed_at == 0)
                 state.sync_failed_at = sync.version;
         }
-    } else if (role == PacketRole::prepared && prepared) {
+    } else if (role == PacketRole::prepared && prepared && prepared->error.empty()) {
         prepared->server_id[index(slot)] = sync.reply.statement_id();
         prepared->generation[index(slot)] = state.generation;
         prepared->has_types[index(slot)] = false;
     } else if (role == PacketRole::prepared) {
-        state.closes.push_back(sync.reply.statement_id());  // the client has closed it meanwhile
+        // The client has closed it meanwhile, or it was prepared in another schema than its own.
+        state.closes.push_back(sync.reply.statement_id());
     }
     const bool is_column = role == PacketRole::last_prepared_column ||
                            (role == PacketRole::definition && sync.reply.defines_columns());
     if (is_column) sync.columns.add(payload);
     if (sync.kind == Sync::Kind::variables) take_variables(role, payload, is_whole);
+    if (sync.kind == Sync::Kind::routines) take_routines(role, payload, is_whole);
     if (sync.kind == Sync::Kind::tracking && role == PacketRole::ok) take_tracking(sync.reply.ok());
     if (!sync.reply.done()) return;
-    if (prepared) prepared->server_columns[index(slot)] = sync.columns;
+    if (prepared && sync.kind == Sync::Kind::prepare) prepared->server_columns[index(slot)] = sync.columns;
     // What was read from this connection is on it already.
     if (sync.kind == Sync::Kind::variables && log_) state.sync_target = log_->version();
     state.syncs.pop();

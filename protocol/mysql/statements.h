@@ -40,8 +40,9 @@ struct Prepared {
     ColumnsDigest client_columns;  // the last definitions of its columns that the client has got …
     std::array<ColumnsDigest, dialect::slot_count> server_columns;  // … and that a connection has sent
     uint16_t parameters = 0;
-    std::string types;            // of the parameters, as the client last sent them; perhaps with names
-    std::string error;            // the ERR payload that preparing it again ended with; empty: none
+    std::string schema;  // it was prepared in, where its unqualified names are looked for; empty: none
+    std::string types;   // of the parameters, as the client last sent them; perhaps with names
+    std::string error;   // the ERR payload that preparing it again ended with; empty: none
     bool has_long_data = false;   // on the connection of `long_data_slot`
     bool lost_long_data = false;  // the next execution is refused: it would run without
     bool has_cursor = false;      // on the primary's connection

@@ -31,6 +31,20 @@ inline bool is_sql_mode(std::string_view text) {
            });
 }
 
+/// Whether a name that a server has told can stand in a statement as it is.
+inline bool is_plain_name(std::string_view name) {
+    return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+               c == '.';
+    });
+}
+
+/// A whole number of at most 19 digits.
+inline bool is_number(std::string_view text) {
+    return !text.empty() && text.size() < 20 &&
+           std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
 /// Settings that say whether a session may write: on a connection for reads they are the proxy's.
 inline bool is_access_mode(std::string_view name) {
     return name.find("transaction") != std::string_view::npos ||

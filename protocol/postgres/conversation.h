@@ -11,6 +11,7 @@
 #include "protocol/dialect/error_code.h"
 #include "protocol/dialect/session_log.h"
 #include "protocol/dialect/units.h"
+#include "protocol/dialect/user_locks.h"
 #include "protocol/postgres/messages.h"
 #include "protocol/postgres/named_statements.h"
 #include "protocol/postgres/statements.h"
@@ -90,7 +91,10 @@ public:
 
     Transaction transaction() const override { return transaction_; }
     const dialect::Pins& pins() const override { return pins_; }
-    void clear_pins() override { pins_ = {}; }
+    void clear_pins() override {
+        pins_ = {};
+        locks_.reset();
+    }
     bool has_subscriptions() const override { return log_ && log_->has_subscriptions(); }
     bool synchronise(Slot slot, ByteBuffer& out) override;
     bool synchronise_for_rerun(Slot slot, ByteBuffer& out) override;
@@ -184,6 +188,7 @@ private:
     // conversation_effects.cc
     Verdict handle_parameter(Slot slot, Bytes body, dialect::Scan& scan);
     void command_complete(std::string_view tag);
+    void locks_asked_for();
     void statement_done(const sql::Statement& statement, std::string_view tag);
     void apply_effect(const sql::Effect& effect, std::string_view tag);
     dialect::SessionLog& log();
@@ -222,6 +227,7 @@ private:
     size_t padding_ = 0;      // what the client still expects of a long message whose server is gone
     size_t stream_left_ = 0;  // of a long request whose head was accepted
     dialect::Pins pins_;
+    std::unique_ptr<dialect::UserLocks> locks_;
     NamedStatements names_;
     std::unique_ptr<dialect::SessionLog> log_;
     std::unique_ptr<LostTransaction> lost_;

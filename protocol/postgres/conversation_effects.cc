@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "protocol/base/limits.h"
+#include "protocol/base/numbers.h"
 #include "protocol/postgres/conversation.h"
 #include "protocol/sql/prepare.h"
 
@@ -38,6 +39,27 @@ uint32_t rows_of(std::string_view tag) {
     if (space != std::string_view::npos)
         std::from_chars(tag.data() + space + 1, tag.data() + tag.size(), rows);
     return rows;
+}
+
+/// What a lock function returned: nothing, for those that wait, or whether it came true.
+/// row  a DataRow's body, or its beginning; a boolean's text and its binary form are one byte
+/// spec PostgreSQL documentation, "Message Formats", DataRow (B); "Advisory Lock Functions"
+dialect::UserLocks::CameTrue lock_came_true(std::string_view row, std::string_view column) {
+    using enum dialect::UserLocks::CameTrue;
+    const auto index = parse_number<uint32_t>(column);
+    Reader reader(as_bytes(row));
+    const uint16_t columns = reader.u16();
+    if (!index || reader.failed() || *index >= columns) return unknown;
+    for (uint32_t i = 0;; ++i) {
+        const uint32_t size = reader.u32();
+        const bool is_null = size > INT32_MAX;
+        const Bytes value = is_null ? Bytes() : reader.take(size);
+        if (reader.failed()) return unknown;
+        if (i < *index) continue;
+        if (is_null) return no;  // a lock of NULL is none
+        if (value.empty()) return yes;
+        return value[0] == std::byte{'t'} || value[0] == std::byte{1} ? yes : no;
+    }
 }
 
 }  // namespace
@@ -76,11 +98,23 @@ void Conversation::command_complete(std::string_view tag) {
                 statement_done(expected.statement->classes.statements[i], tag);
             }
         }
-        return;
-    }
-    if (unit.statements && unit.next_statement < unit.statements->size()) {
+    } else if (unit.statements && unit.next_statement < unit.statements->size()) {
         statement_done((*unit.statements)[unit.next_statement++], tag);
     }
+    unit.first_row.clear();
+}
+
+/// The rows of a portal have come as far as they were asked for. A lock is held from the first one on.
+void Conversation::locks_asked_for() {
+    const StatementRef statement = expected_.front().statement;
+    if (expected_.front().type != frontend::execute || !statement) return;
+    for (uint32_t i = 0; i < statement->classes.statement_count; ++i) {
+        for (const auto& effect : statement->classes.statements[i].effects) {
+            if (effect.kind == EffectKind::advisory_lock || effect.kind == EffectKind::advisory_unlock)
+                apply_effect(effect, "SELECT 1");
+        }
+    }
+    units_.front().first_row.clear();
 }
 
 void Conversation::statement_done(const sql::Statement& statement, std::string_view tag) {
@@ -148,11 +182,13 @@ void Conversation::apply_effect(const sql::Effect& effect, std::string_view tag)
             if (pins_.held_cursors > 0) --pins_.held_cursors;
             break;
         case EffectKind::cursor_close_all: pins_.held_cursors = 0; break;
-        case EffectKind::advisory_lock: pins_.advisory_locks += rows_of(tag); break;
+        case EffectKind::advisory_lock:
         case EffectKind::advisory_unlock:
-            pins_.advisory_locks -= std::min(pins_.advisory_locks, rows_of(tag));
+        case EffectKind::advisory_unlock_all:
+            if (!locks_) locks_ = std::make_unique<dialect::UserLocks>();
+            locks_->apply(effect, lock_came_true(units_.front().first_row, effect.replay), rows_of(tag));
+            pins_.advisory_locks = locks_->count();
             break;
-        case EffectKind::advisory_unlock_all: pins_.advisory_locks = 0; break;
         case EffectKind::prepare: {
             log().record_now(effect);
             if (!names_.find(effect.key) && !names_.has_room(effect.key.size() + effect.replay.size())) {
@@ -189,7 +225,7 @@ void Conversation::apply_effect(const sql::Effect& effect, std::string_view tag)
             log().record_now(effect);
             names_.deallocate_all(active_);
             note_names_behind();
-            pins_ = {};
+            clear_pins();
             break;
         case EffectKind::set:
         case EffectKind::reset:
@@ -204,6 +240,7 @@ void Conversation::apply_effect(const sql::Effect& effect, std::string_view tag)
         case EffectKind::handler:
         case EffectKind::handler_close:
         case EffectKind::next_transaction:
+        case EffectKind::routine:
         case EffectKind::tracking: return;  // MySQL's
         case EffectKind::sequence: break;
     }

@@ -12,6 +12,21 @@ using dialect::CutKind;
 using sql::Control;
 using sql::Destination;
 
+namespace {
+
+/// Whether one of the requests runs what takes or releases locks.
+/// query   the statements of a simple query, if any is to be remembered
+bool asks_for_locks(const std::vector<CutScratch::Request>& requests,
+                    const std::vector<sql::Statement>* query) {
+    if (query && dialect::ask_for_locks(*query)) return true;
+    return std::any_of(requests.begin(), requests.end(), [](const CutScratch::Request& each) {
+        return each.type == frontend::execute && each.statement && each.statement->classes.has_effects &&
+               dialect::ask_for_locks(each.statement->classes.statements);
+    });
+}
+
+}  // namespace
+
 void CutScratch::clear() {
     requests.clear();
     facts = dialect::UnitFacts::of_nothing();
@@ -156,6 +171,7 @@ bool Conversation::accept(Bytes, Slot slot, ByteBuffer& prefix) {
 
     const sql::Classification& query = scratch_.query;
     if (scratch_.requests.back().type == frontend::query) unit.keep_statements(query);
+    unit.asks_for_locks = unit.asks_for_locks || asks_for_locks(scratch_.requests, unit.statements.get());
     // Settings changed somewhere in a text that was not read can't be replayed.
     const auto& last = scratch_.requests.back();
     const sql::Classification* unread = last.type == frontend::query && query.truncated ? &query : nullptr;

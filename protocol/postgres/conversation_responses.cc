@@ -68,7 +68,8 @@ Scan Conversation::scan(Slot slot, Bytes in) {
         const bool plain =
             is_row && slot == active_ && !expected_.empty() && !expected_.front().swallowed &&
             state.swallow_ready == 0 &&
-            (expected_.front().type == frontend::query || expected_.front().type == frontend::execute);
+            (expected_.front().type == frontend::query || expected_.front().type == frontend::execute) &&
+            !units_.front().asks_for_locks;
         if (plain) {
             // Rows: hop from head to head.
             size_t end = at;
@@ -170,6 +171,7 @@ Conversation::Verdict Conversation::handle(Slot slot, char type, Bytes body, Sca
         case backend::copy_both_response:
             if (!runs) return lying(scan, "rows that nobody asked for");
             if (type == backend::copy_both_response) copy_both_ = true;
+            if (type == backend::data_row && !swallowed) units_.front().take_row(as_text(body));
             break;
         case backend::copy_in_response:
             if (!runs || swallowed) return lying(scan, "an unasked CopyInResponse");
@@ -185,6 +187,9 @@ Conversation::Verdict Conversation::handle(Slot slot, char type, Bytes body, Sca
         case backend::empty_query_response:
         case backend::portal_suspended:
             if (!runs) return lying(scan, "an unasked end of a portal");
+            // Of a portal that is never run to its end, this is all that comes.
+            if (type == backend::portal_suspended && units_.front().asks_for_locks && !swallowed)
+                locks_asked_for();
             if (expected.type == frontend::execute) expected_.pop();
             break;
         case backend::function_call_response:

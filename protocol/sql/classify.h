@@ -64,12 +64,13 @@ enum class EffectKind : uint8_t {
     unlisten,  // key: channel
     unlisten_all,
     temporary,      // a temporary table, view or sequence was made, or pg_temp is used
-    advisory_lock,  // a session-level advisory lock was taken. MySQL: key: its name, where the text tells it;
-                    // `replay` the result's column that says whether it was, where there is one for sure
-    advisory_unlock,  // one was released; MySQL: likewise
-    advisory_unlock_all,
-    cursor,        // key: name; a cursor WITH HOLD
-    cursor_close,  // key: name
+    advisory_lock,  // a session-level advisory lock was taken. `replay`: the result's column that says
+                    // whether it was, where there is one for sure; key: MySQL: its name, where the text tells
+                    // it
+    advisory_unlock,      // one was released: likewise
+    advisory_unlock_all,  // `replay` is empty if that may not have been done
+    cursor,               // key: name; a cursor WITH HOLD
+    cursor_close,         // key: name
     cursor_close_all,
     sequence,  // currval/lastval now depend on this connection
     // MySQL and MariaDB
@@ -80,6 +81,7 @@ enum class EffectKind : uint8_t {
     handler,           // key: alias; HANDLER … OPEN
     handler_close,     // key: alias
     next_transaction,  // SET TRANSACTION …: of the next transaction only; `replay` is the statement
+    routine,           // CALL: what the procedure leaves behind stands in no text
     tracking,          // SET session_track_…: the proxy needs its own settings of these
 };
 /// The word that `holdfast classify` prints in "session" for a kind ("set", "prepare", "temporary", …).

@@ -179,6 +179,7 @@ void Classifier::dispatch() {
         case Keyword::delete_: writing_query(Reason::write); break;
         case Keyword::call:
             assigns_read_variables_ = true;
+            effect_once(EffectKind::routine);
             writing_query(Reason::opaque);
             break;
         case Keyword::load: load(); break;

@@ -54,6 +54,8 @@ void Classifier::begin_statement() {
     stays_reason_ = Reason::read;
     has_sql_body_ = false;
     is_type_position_ = false;
+    columns_are_known_ = false;
+    call_columns_.clear();
 }
 
 /// Moves to the semicolon or the end after the statement, whatever is left of it.

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "protocol/sql/classifier_base.h"
 #include "protocol/sql/functions_postgres.h"
@@ -61,6 +62,8 @@ private:
     void call();
     void call_of(FunctionClass function_class);
     void call_of_stranger(std::string_view schema, std::string_view name);
+    std::string column_of_call();
+    void find_columns_of_calls();
     void call_set_config();
     void call_current_setting();
     void call_with_sql();
@@ -117,6 +120,8 @@ private:
     bool has_sql_body_ = false;      // CREATE FUNCTION: may contain BEGIN ATOMIC … END
     bool is_type_position_ = false;  // the name being read follows AS or ::
     uint32_t query_begin_ = 0;
+    bool columns_are_known_ = false;
+    std::vector<uint32_t> call_columns_;  // then: where the functions are named whose calls are the columns
 };
 
 /// Whether asking for the setting asks whether this server takes writes.

@@ -119,16 +119,16 @@ void Classifier::call_of(FunctionClass function_class) {
         case FunctionClass::sequence_read: demand(Reason::server_local); break;
         case FunctionClass::advisory_lock:
             demand(Reason::advisory_lock);
-            effect(EffectKind::advisory_lock);
+            effect(EffectKind::advisory_lock, {}, column_of_call());
             break;
         case FunctionClass::advisory_lock_transaction: demand(Reason::advisory_lock); break;
         case FunctionClass::advisory_unlock:
             demand(Reason::advisory_lock);
-            effect(EffectKind::advisory_unlock);
+            effect(EffectKind::advisory_unlock, {}, column_of_call());
             break;
         case FunctionClass::advisory_unlock_all:
             demand(Reason::advisory_lock);
-            effect(EffectKind::advisory_unlock_all);
+            effect(EffectKind::advisory_unlock_all, {}, column_of_call());
             break;
         case FunctionClass::set_config: call_set_config(); break;
         case FunctionClass::current_setting: call_current_setting(); break;
@@ -141,6 +141,51 @@ void Classifier::call_of(FunctionClass function_class) {
         case FunctionClass::server_local: demand(Reason::server_local); break;
         case FunctionClass::server_role: demand(Reason::server_role); break;
         case FunctionClass::outside_effect: demand(Reason::outside_effect); break;
+    }
+}
+
+/// The result's column that holds what the call of the current name returned, where that is called exactly
+/// once: in a SELECT of calls and nothing else. Empty: the text does not tell.
+std::string Classifier::column_of_call() {
+    if (!columns_are_known_) {
+        columns_are_known_ = true;
+        find_columns_of_calls();
+    }
+    const auto found = std::lower_bound(call_columns_.begin(), call_columns_.end(), current_.begin);
+    if (found == call_columns_.end() || *found != current_.begin) return {};
+    return std::to_string(found - call_columns_.begin());
+}
+
+/// Notes where the name of the function stands whose call makes up a column, for each.
+void Classifier::find_columns_of_calls() {
+    const auto unknown = [&] { call_columns_.clear(); };
+    Lexer lexer(text_.substr(statement_->begin), {Dialect::postgres, !context_.standard_conforming_strings});
+    if (lexer.next().keyword != Keyword::select) return;
+    for (;;) {
+        Token name = lexer.next();
+        Token token = lexer.next();
+        if (token.kind == TokenKind::dot && is_name(name)) {
+            name = lexer.next();
+            token = lexer.next();
+        }
+        if (!is_name(name) || token.kind != TokenKind::left_paren) return unknown();
+        call_columns_.push_back(statement_->begin + name.begin);
+        for (uint32_t depth = 1; depth > 0;) {
+            token = lexer.next();
+            if (token.kind == TokenKind::left_paren) ++depth;
+            if (token.kind == TokenKind::right_paren) --depth;
+            const bool is_end = token.kind == TokenKind::end || token.kind == TokenKind::bad ||
+                                token.kind == TokenKind::semicolon;
+            if (is_end || token.keyword == Keyword::select) return unknown();
+        }
+        token = lexer.next();
+        if (token.keyword == Keyword::as) {
+            lexer.next();
+            token = lexer.next();
+        }
+        if (token.kind == TokenKind::comma) continue;
+        if (token.kind != TokenKind::end && token.kind != TokenKind::semicolon) unknown();
+        return;
     }
 }
 

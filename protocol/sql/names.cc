@@ -73,6 +73,7 @@ std::string_view to_string(EffectKind kind) {
         case EffectKind::handler: return "handler";
         case EffectKind::handler_close: return "handler_close";
         case EffectKind::next_transaction: return "next_transaction";
+        case EffectKind::routine: return "routine";
         case EffectKind::tracking: return "tracking";
     }
     std::abort();

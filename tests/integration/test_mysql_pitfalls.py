@@ -64,11 +64,21 @@ def test_settings_made_by_a_procedure_that_returns_rows(client, shared_maria, ro
     assert on_replica(lambda here: client.ask(f"SELECT @@max_sort_length, {here}").rows[0], shared_maria) == [b"2048"]
 
 
-def test_temporary_table_made_by_a_procedure(client, shared_maria, routine, maria_table):
-    """The server says that something has changed, and not what: reads stay with it."""
+def test_temporary_table_made_by_a_procedure(client, blog, shared_maria, routine, maria_table):
+    """No server reports one that is made from a SELECT: reads stay with it, also when replicas have caught up."""
     client.ask(f"CALL {routine(f'CREATE TEMPORARY TABLE {maria_table} SELECT 99 AS id;')}()")
+    assert client.value(f"SELECT id FROM {maria_table}") == "99"
+    with contextlib.closing(blog.connect()) as other:
+        ask(other, f"INSERT INTO {maria_table} VALUES (1, 'behind the call')")
+        on_replica(lambda here: ask(other, f"SELECT id, {here} FROM {maria_table}")[0], shared_maria)
     for _ in range(5):
         assert client.value(f"SELECT id FROM {maria_table}") == "99"
+
+
+def test_variable_filled_by_a_procedure(client, shared_maria, routine):
+    """No server reports SELECT … INTO @v: what it holds is read back, and is there on a replica, too."""
+    client.ask(f"CALL {routine('SELECT 7 INTO @of_a_procedure;')}()")
+    assert on_replica(lambda here: client.ask(f"SELECT @of_a_procedure, {here}").rows[0], shared_maria) == [b"7"]
 
 
 def test_sql_mode_of_a_routine_is_not_the_sessions(session, shared_maria, routine):
@@ -353,3 +363,11 @@ def test_replica_behind_the_proxy(make_maria, start_proxy):
     cluster.primary.execute("INSERT INTO t VALUES (300)")
     cluster.wait_replayed()
     assert replica.value("SELECT COUNT(*) FROM t") == 301
+
+
+def test_prepared_statement_keeps_its_schema(client, shared_maria):
+    """It is prepared again on other connections, where unqualified names must mean what they meant."""
+    statement = client.prepare("SELECT 'found', name FROM here")
+    client.ask("USE information_schema")
+    assert on_replica(lambda _: client.execute(statement)[0].rows[0], shared_maria) == [b"found"]
+    assert client.value("SELECT DATABASE()") == "information_schema"

@@ -4,6 +4,7 @@ import contextlib
 import functools
 
 import pytest
+from pymysql.constants import CLIENT
 
 import mysql_wire as wire
 from harness.mariadb import PASSWORDS
@@ -83,6 +84,21 @@ def test_reset_connection_brings_back_the_servers_character_set(pair):
         assert client.value("SELECT name FROM here WHERE 'ä' <> ''") == cluster.replicas[0].name
 
 
+def test_reset_connection_unmakes_what_the_login_made(pair):
+    """As on the server itself, and on a connection that is made behind it, too."""
+    cluster, proxy = pair
+    flags = CLIENT.IGNORE_SPACE | CLIENT.INTERACTIVE
+    for server in cluster.servers:
+        server.execute("SET GLOBAL interactive_timeout = 1234")
+    settings = "SELECT CONCAT(@@sql_mode LIKE '%IGNORE_SPACE%', ' ', @@wait_timeout = 1234) /* holdfast: primary */"
+    with wired(proxy, capabilities=wire.MODERN | flags) as client:
+        assert client.value(settings) == "1 1"
+        client.do(wire.RESET_CONNECTION)
+        assert client.value(settings) == "0 0"
+        fail_over(cluster, proxy)
+        assert client.value(settings) == "0 0"
+
+
 def test_variables_are_replayed_as_they_were_written(pair):
     """Another SET NAMES behind them does not change what they hold."""
     cluster, proxy = pair
@@ -109,6 +125,29 @@ def test_sql_prepared_statements_keep_their_schema(pair):
         fail_over(cluster, proxy)
         assert client.value("EXECUTE s") == "0"
         assert client.value("SELECT DATABASE()") == "shop"
+
+
+def test_prepared_statements_keep_their_schema(pair):
+    """Unqualified names mean what they meant, though the same table is in the session's present schema, too."""
+    cluster, proxy = pair
+    with wired(proxy, "boss") as client:
+        client.query("CREATE DATABASE elsewhere")
+        client.query("CREATE TABLE elsewhere.t (note text) SELECT 'elsewhere' AS note")
+        client.query("INSERT INTO t VALUES (1, 'in the shop')")
+        client.query("USE elsewhere")
+        statement = client.prepare("SELECT note FROM t FOR UPDATE")
+        client.query("USE shop")
+        cluster.wait_replayed()
+        fail_over(cluster, proxy)
+        assert client.execute(statement)[0].rows == [[b"elsewhere"]]
+        assert client.value("SELECT note FROM t") == "in the shop"
+        cluster.primary.execute("DROP DATABASE elsewhere")
+        cluster.primary.stop()
+        cluster.primary.start()
+        with pytest.raises(Refused) as refused:
+            client.execute(statement)
+        assert refused.value.number == 1049
+        assert client.value("SELECT note FROM t") == "in the shop"
 
 
 # -- what it holds -------------------------------------------------------------------------------------------

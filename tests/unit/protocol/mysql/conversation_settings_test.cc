@@ -100,7 +100,7 @@ TEST_CASE("mysql settings: behind COM_RESET_CONNECTION texts are read as the ser
     lab.scratch.clear();
     const std::string sync = lab.synchronise(Slot::a);
     CHECK(sync.find("character_set_client=@@character_set_client") != std::string::npos);
-    CHECK(sync.find(", sql_mode=''") != std::string::npos);
+    CHECK(sync.find("sql_mode='") == std::string::npos);
     SUBCASE("a harmless one") {
         lab.receive(reported("character_set_client", "utf8mb4"));
         CHECK(lab.event == ScanEvent::sync_done);
@@ -109,6 +109,37 @@ TEST_CASE("mysql settings: behind COM_RESET_CONNECTION texts are read as the ser
     SUBCASE("one whose second bytes may be quotes") {
         lab.receive(reported("character_set_client", "gbk"));
         CHECK(lab.destination("SELECT '\xc3\xa4'") == sql::Destination::primary);
+    }
+}
+
+TEST_CASE(
+    "mysql settings: behind COM_RESET_CONNECTION nothing of the login holds, on new connections neither") {
+    // The login had IGNORE_SPACE, which the server has not of its own.
+    SettingsLab lab("IGNORE_SPACE,STRICT_TRANS_TABLES");
+    lab.send(command_of(command::reset_connection));
+    lab.receive(ok_packet(1));
+    lab.scratch.clear();
+    lab.synchronise(Slot::a);
+    lab.receive(reported("sql_mode", "STRICT_TRANS_TABLES"));
+    REQUIRE(lab.event == ScanEvent::sync_done);
+    SUBCASE("the other one") {
+        const std::string sync = lab.synchronise(Slot::b);
+        CHECK(sync.starts_with(command_of(command::reset_connection)));
+        CHECK(sync.find(", sql_mode='STRICT_TRANS_TABLES'") != std::string::npos);
+    }
+    SUBCASE("a new one") {
+        lab.conversation->slot_lost(Slot::a);
+        lab.open(Slot::a, false, "IGNORE_SPACE,STRICT_TRANS_TABLES");
+        const std::string sync = lab.synchronise(Slot::a);
+        CHECK(sync.starts_with(command_of(command::reset_connection)));
+        CHECK(sync.find(", sql_mode='STRICT_TRANS_TABLES'") != std::string::npos);
+        CHECK(sync.find("IGNORE_SPACE") == std::string::npos);
+        // In the pool it is again what its login found.
+        lab.receive(ok_packet(1) + ok_packet(1));
+        REQUIRE(lab.event == ScanEvent::sync_done);
+        ByteBuffer out;
+        REQUIRE(lab.conversation->append_reset(Slot::a, out));
+        CHECK(as_text(out).find("sql_mode='IGNORE_SPACE,STRICT_TRANS_TABLES'") != std::string_view::npos);
     }
 }
 

@@ -414,3 +414,109 @@ TEST_CASE("mysql statements: no client prepares more than a session may hold") {
     lab.send(prepare(sql));
     CHECK(lab.kind == CutKind::begin);
 }
+
+namespace {
+
+/// The session goes to another schema, by a command or by a text.
+void go_to(Lab& lab, std::string_view schema) {
+    ByteBuffer block;
+    append_session_state(block, SessionState::schema, schema);
+    lab.send(command_of(command::init_db, schema));
+    lab.receive(ok_packet(1, status::autocommit, reply::ok, block));
+}
+
+/// What brings the primary's connection to where it can run the request.
+std::string asked_for(Lab& lab, std::string_view request, Slot slot = Slot::a) {
+    ByteBuffer out;
+    lab.conversation->cut(as_bytes(request), false, out);
+    return lab.synchronise(slot);
+}
+
+}  // namespace
+
+TEST_CASE("mysql statements: one is prepared again in the schema that it was prepared in") {
+    const std::string sql = "SELECT a FROM t WHERE a=?";
+    const auto init_db = [](std::string_view schema) { return command_of(command::init_db, schema); };
+    const std::string detour = init_db("shop") + prepare(sql) + init_db("other");
+    Lab lab;
+    prepare_on(lab, sql, 1);
+    go_to(lab, "other");
+    replace_primary(lab);
+    SUBCASE("and the session comes back from there") {
+        CHECK(asked_for(lab, execute(1, true)) == query("USE `other`") + detour);
+        lab.receive(ok_packet(1) + ok_packet(1) + prepared_answer(7) + ok_packet(1));
+        CHECK(lab.event == ScanEvent::sync_done);
+        CHECK(lab.send(execute(1, true)) == execute(7, true));
+    }
+    SUBCASE("in a transaction too") {
+        lab.synchronise(Slot::a);
+        lab.receive(ok_packet(1));
+        lab.send(query("BEGIN"));
+        lab.receive(ok_packet(1, in_transaction));
+        CHECK(asked_for(lab, execute(1, true)) == detour);
+    }
+    SUBCASE("unless the session is there again") {
+        lab.synchronise(Slot::a);
+        lab.receive(ok_packet(1));
+        go_to(lab, "shop");
+        CHECK(asked_for(lab, execute(1, true)) == prepare(sql));
+    }
+    SUBCASE("which the client is told when it is gone: nothing is run elsewhere") {
+        asked_for(lab, execute(1, true));
+        lab.receive(ok_packet(1) + err_packet(1, 1049, "Unknown database 'shop'", "42000") +
+                    prepared_answer(7) + ok_packet(1));
+        CHECK(lab.event == ScanEvent::sync_done);
+        CHECK(lab.send(execute(1, true)).empty());
+        CHECK(lab.answer == err_packet(1, 1049, "Unknown database 'shop'", "42000"));
+        // The one that was prepared in another schema is closed, and the next execution tries again.
+        CHECK(asked_for(lab, execute(1, true)) == detour);
+        lab.receive(ok_packet(1) + prepared_answer(8) + ok_packet(1));
+        CHECK(lab.send(execute(1, true)) == command_of(command::stmt_close, id_bytes(7)) + execute(8, true));
+    }
+    SUBCASE("and what its tables say matters less than that it is gone") {
+        asked_for(lab, execute(1, true));
+        lab.receive(ok_packet(1) + err_packet(1, 1049, "Unknown database 'shop'", "42000") +
+                    err_packet(1, 1146, "Table 'other.t' doesn't exist", "42S02") + ok_packet(1));
+        lab.send(execute(1, true));
+        CHECK(lab.answer.find("Unknown database 'shop'") != std::string::npos);
+    }
+    SUBCASE("a replica that lacks the schema is left alone") {
+        asked_for(lab, execute(1, true), Slot::b);
+        lab.receive(ok_packet(1) + ok_packet(1) + err_packet(1, 1049, "Unknown database 'shop'", "42000") +
+                        prepared_answer(7) + ok_packet(1),
+                    Slot::b);
+        CHECK(lab.event == ScanEvent::sync_failed);
+    }
+}
+
+TEST_CASE("mysql statements: one whose strings would be read in another way is not prepared again") {
+    Lab lab;
+    prepare_on(lab, "SELECT \"a\" FROM t WHERE a=?", 1);
+    prepare_on(lab, "SELECT 'a' FROM t WHERE a=?", 2);
+    ByteBuffer block;
+    append_system_variable(block, "sql_mode", "ANSI_QUOTES");
+    lab.send(query("SET sql_mode='ANSI_QUOTES'"));
+    lab.receive(ok_packet(1, status::autocommit, reply::ok, block));
+    replace_primary(lab);
+    CHECK(asked_for(lab, execute(1, true)) == query("SET sql_mode='ANSI_QUOTES'"));
+    lab.receive(ok_packet(1));
+    // The server says that it does not know it.
+    CHECK(lab.send(execute(1, true)) == execute(0, true));
+    lab.receive(err_packet(1, 1243, "Unknown prepared statement handler"));
+    CHECK(asked_for(lab, execute(2, true)) == prepare("SELECT 'a' FROM t WHERE a=?"));
+}
+
+TEST_CASE("mysql statements: one of a system schema is the primary's, wherever the session is now") {
+    Lab lab;
+    go_to(lab, "performance_schema");
+    prepare_on(lab, "SELECT a FROM threads WHERE a=?", 1);
+    go_to(lab, "shop");
+    prepare_on(lab, "SELECT a FROM t WHERE a=?", 2);
+    const auto destination = [&](uint32_t id) {
+        ByteBuffer out;
+        lab.conversation->cut(as_bytes(execute(id, true)), false, out);
+        return lab.conversation->facts().destination;
+    };
+    CHECK(destination(1) == sql::Destination::primary);
+    CHECK(destination(2) == sql::Destination::replica);
+}

@@ -1,5 +1,3 @@
-#include "protocol/mysql/user_locks.h"
-
 #include <doctest/doctest.h>
 
 #include "conversation_lab.h"

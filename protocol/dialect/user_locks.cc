@@ -1,17 +1,17 @@
-#include "protocol/mysql/user_locks.h"
+#include "protocol/dialect/user_locks.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
 #include "protocol/base/limits.h"
-#include "protocol/base/numbers.h"
-#include "protocol/mysql/packets.h"
 
-namespace holdfast::mysql {
+namespace holdfast::dialect {
 
 using sql::EffectKind;
 
-void UserLocks::apply(const sql::Effect& effect, CameTrue came_true) {
+void UserLocks::apply(const sql::Effect& effect, CameTrue came_true, uint32_t times) {
+    if (times == 0) return;
     // Without a column it may have been called often, or not at all.
     const bool is_certain = !effect.replay.empty();
     switch (effect.kind) {
@@ -21,8 +21,9 @@ void UserLocks::apply(const sql::Effect& effect, CameTrue came_true) {
                 lose_names();
             if (is_certain && !effect.key.empty()) {
                 ++named_[effect.key];
-            } else if (unnamed_ < std::numeric_limits<uint32_t>::max() / 2) {
-                ++unnamed_;
+            } else {
+                constexpr uint32_t counted_max = std::numeric_limits<uint32_t>::max() / 4;
+                unnamed_ = std::min(counted_max, unnamed_ + std::min(counted_max, is_certain ? 1U : times));
             }
             return;
         case EffectKind::advisory_unlock: return released(effect.key, came_true, is_certain);
@@ -57,27 +58,13 @@ uint32_t UserLocks::count() const {
     return count;
 }
 
-UserLocks::CameTrue lock_came_true(Bytes row, bool is_binary, std::string_view column) {
-    using enum UserLocks::CameTrue;
-    const auto index = parse_number<uint32_t>(column);
-    if (row.empty() || !index) return unknown;
-    if (is_binary) {
-        // Of one column only: a zero, a byte of bits for NULLs, the first of which is the third, a number.
-        constexpr size_t head_bytes = 2;
-        if (*index != 0 || row.size() < head_bytes) return unknown;
-        if (row.size() == head_bytes && row[1] == std::byte{4}) return no;
-        const bool is_number = row.size() == head_bytes + 4 || row.size() == head_bytes + 8;
-        if (!is_number || row[1] != std::byte{0}) return unknown;
-        return row[head_bytes] == std::byte{1} ? yes : no;
-    }
-    PacketReader reader(row);
-    for (uint32_t i = 0; i < *index && !reader.failed(); ++i) {
-        if (!reader.take_null()) reader.lenenc_text();
-    }
-    if (reader.take_null()) return no;
-    const std::string_view value = reader.lenenc_text();
-    if (reader.failed()) return unknown;
-    return value == "1" ? yes : no;
+bool ask_for_locks(const std::vector<sql::Statement>& statements) {
+    return std::any_of(statements.begin(), statements.end(), [](const sql::Statement& each) {
+        return std::any_of(each.effects.begin(), each.effects.end(), [](const sql::Effect& effect) {
+            return (effect.kind == EffectKind::advisory_lock || effect.kind == EffectKind::advisory_unlock) &&
+                   !effect.replay.empty();
+        });
+    });
 }
 
-}  // namespace holdfast::mysql
+}  // namespace holdfast::dialect
