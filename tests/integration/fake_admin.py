@@ -61,7 +61,7 @@ class FakeAdmin:
                     share = 1 if bound == "+Inf" else min(1, bound / (self.latency * 2))
                     lines.append(f'holdfast_statement_duration_seconds_bucket{{cluster="{name}",target="{target}",le="{bound}"}} {total * share}')
             for entry in each["servers"]:
-                lines.append(f'holdfast_statements_total{{cluster="{name}",reason="read",route="classified",server="{entry["name"]}",target="replica"}} {self.per_second.get(entry["name"], 0) * age}')
+                lines.append(f'holdfast_statements_total{{cluster="{name}",server="{entry["name"]}",target="replica"}} {self.per_second.get(entry["name"], 0) * age}')
             lines.append(f'holdfast_statement_errors_total{{cluster="{name}",class="40"}} 0')
         return "\n".join(lines) + "\n"
 
