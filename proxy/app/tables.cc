@@ -209,7 +209,10 @@ void print_sessions(const json& sessions, std::ostream& out) {
                         text_of(each, "waits_for")});
     }
     print_table(rows, out);
-    if (!sessions.value("complete", true)) out << "(there are more; ask for one cluster)\n";
+    if (!sessions.value("complete", true)) {
+        out << '(' << list_of(sessions, "sessions").size() << " of " << text_of(sessions, "matching")
+            << "; --limit shows more, --filter fewer)\n";
+    }
 }
 
 void print_events(const json& events, std::ostream& out) {

@@ -17,7 +17,13 @@ namespace {
 class FakeControl final : public Control {
 public:
     json status() const override { return {{"clusters", json::array()}}; }
-    json sessions(const std::string& cluster) const override { return {{"of", cluster}}; }
+    json sessions(const SessionQuery& query) const override {
+        return {{"of", query.cluster},
+                {"filter", query.filter},
+                {"order", to_string(query.order)},
+                {"offset", query.offset},
+                {"limit", query.limit}};
+    }
     json events(uint64_t after) const override { return {{"after", after}}; }
     json config() const override { return json::object(); }
     void diff(OnOutcome on_done) override { later = std::move(on_done); }
@@ -156,6 +162,28 @@ TEST_CASE("api: methods and paths") {
     for (const char* bad : {"-1", "1x", "99999999999999999999"}) {
         api.request.query["after"] = bad;
         CHECK(api.ask("GET", "/api/v1/events") == 400);
+    }
+}
+
+TEST_CASE("api: how many sessions are listed is bounded, and which is the caller's to say") {
+    Api api;
+    CHECK(api.ask("GET", "/api/v1/sessions") == 200);
+    CHECK(api.answer() == json::parse(R"({"of":"","filter":"","order":"waiting","offset":0,"limit":100})"));
+    api.request.query = {
+        {"cluster", "a"}, {"filter", "x y"}, {"order", "bytes"}, {"offset", "2000"}, {"limit", "1000"}};
+    CHECK(api.ask("GET", "/api/v1/sessions") == 200);
+    CHECK(api.answer() ==
+          json::parse(R"({"of":"a","filter":"x y","order":"bytes","offset":2000,"limit":1000})"));
+    for (const auto& [name, value] :
+         std::initializer_list<std::pair<const char*, const char*>>{{"limit", "0"},
+                                                                    {"limit", "1001"},
+                                                                    {"limit", "-1"},
+                                                                    {"limit", "all"},
+                                                                    {"offset", "x"},
+                                                                    {"order", "size"}}) {
+        CAPTURE(value);
+        api.request.query = {{name, value}};
+        CHECK(api.ask("GET", "/api/v1/sessions") == 400);
     }
 }
 
