@@ -167,6 +167,13 @@ void get_diff(const Call& call) {
     call.control.diff(call.on_done);
 }
 
+/// Asked for by who wants to know whether its token is right: a wrong one was refused before this.
+void get_token(const Call& call) {
+    Outcome outcome;
+    outcome.body["valid"] = true;
+    call.on_done(std::move(outcome));
+}
+
 void post_reload(const Call& call) {
     Fields fields(call.request.body);
     const std::string reason = fields.text("reason", false);
@@ -215,24 +222,26 @@ void post_kill(const Call& call) {
 
 struct Route {
     std::string_view path;
-    bool is_change;
+    bool is_change;    // by POST
+    bool needs_token;  // over TCP
     void (*serve)(const Call&);
 };
 
 constexpr std::array routes = {
-    Route{"/api/v1/status", false, get_status},
-    Route{"/api/v1/sessions", false, get_sessions},
-    Route{"/api/v1/events", false, get_events},
-    Route{"/api/v1/config", false, get_config},
-    Route{"/api/v1/diff", false, get_diff},
-    Route{"/api/v1/reload", true, post_reload},
-    Route{"/api/v1/server-state", true, post_server_state},
-    Route{"/api/v1/pause", true, post_pause},
-    Route{"/api/v1/resume", true, post_resume},
-    Route{"/api/v1/kill", true, post_kill},
+    Route{"/api/v1/status", false, false, get_status},
+    Route{"/api/v1/sessions", false, false, get_sessions},
+    Route{"/api/v1/events", false, false, get_events},
+    Route{"/api/v1/config", false, false, get_config},
+    Route{"/api/v1/diff", false, false, get_diff},
+    Route{"/api/v1/token", false, true, get_token},
+    Route{"/api/v1/reload", true, true, post_reload},
+    Route{"/api/v1/server-state", true, true, post_server_state},
+    Route{"/api/v1/pause", true, true, post_pause},
+    Route{"/api/v1/resume", true, true, post_resume},
+    Route{"/api/v1/kill", true, true, post_kill},
 };
 
-/// Why the request may not change anything; nullopt: it may.
+/// Why the request may not do what needs the token; nullopt: it may.
 std::optional<Outcome> denial(const Request& request, const Secret& token) {
     if (request.is_local) return std::nullopt;
     // A browser names the page that a request comes from: another site's is not the operator's wish.
@@ -272,7 +281,7 @@ void answer_api(const Request& request, const Secret& token, Control& control, c
             page.allow = route.is_change ? "POST" : "GET, HEAD";
             return reply(std::move(page));
         }
-        if (route.is_change) {
+        if (route.needs_token) {
             if (auto denied = denial(request, token)) return reply(page_of(*denied));
         }
         return route.serve({request, control, [reply](const Outcome& outcome) { reply(page_of(outcome)); }});

@@ -98,6 +98,27 @@ TEST_CASE("api: what changes something over TCP needs the token") {
     CHECK(api.ask("POST", "/api/v1/pause", body) == 200);
 }
 
+TEST_CASE("api: whether a token is right can be asked, and changes nothing") {
+    Api api;
+    CHECK(api.ask("GET", "/api/v1/token") == 403);  // none is configured
+    api.token = Secret("s3cret");
+    for (const char* header : {"", "Bearer ", "Bearer s3cre", "Bearer s3creT", "Bearer s3cretx", "s3cret"}) {
+        api.request.authorization = header;
+        CHECK(api.ask("GET", "/api/v1/token") == 401);
+    }
+    api.request.authorization = "Bearer s3cret";
+    CHECK(api.ask("GET", "/api/v1/token") == 200);
+    CHECK(api.answer() == json::parse(R"({"valid":true})"));
+    CHECK(api.ask("POST", "/api/v1/token") == 405);
+    CHECK(api.control.asked.empty());
+    api.request.host = "proxy:9600";
+    api.request.origin = "http://evil.example";
+    CHECK(api.ask("GET", "/api/v1/token") == 403);
+    api.request = {};
+    api.request.is_local = true;
+    CHECK(api.ask("GET", "/api/v1/token") == 200);
+}
+
 TEST_CASE("api: over the Unix socket the file's mode has decided") {
     Api api;
     api.request.is_local = true;
