@@ -9,12 +9,14 @@
 #include <utility>
 
 #include "config/units.h"
+#include "proxy/admin/json_fields.h"
 #include "proxy/app/tables.h"
 
 namespace holdfast::app {
 
 namespace {
 
+using admin::list_of;
 using nlohmann::json;
 using std::chrono::steady_clock;
 
