@@ -265,6 +265,25 @@ def test_a_state_file_that_can_not_be_read_is_put_aside(proxy, operator):
     assert operator.server(proxy.cluster.standbys[0])["state"] == "ready"
 
 
+def test_a_state_file_is_replaced_as_a_whole_or_not_at_all(proxy, operator):
+    """The new one is written beside the old one, which stays when that is not possible; the operator is told."""
+    first, second = proxy.cluster.standbys
+    operator("drain", f"shop/{first.name}")
+    file = proxy.folder / "state.json"
+    before = file.read_text()
+    beside = proxy.folder / "state.json.new"
+    beside.mkdir()
+    done = operator.run("drain", f"shop/{second.name}")
+    assert done.returncode == 0 and "state.json.new" in done.stderr
+    assert "state_file_unwritable" in proxy.log_text()
+    assert file.read_text() == before
+    beside.rmdir()
+    operator("ready", f"shop/{first.name}")
+    assert [each["server"] for each in json.loads(file.read_text())["servers"]] == [second.name]
+    assert not beside.exists()
+    operator("ready", f"shop/{second.name}")
+
+
 def test_without_a_state_file_the_operator_is_warned(shared_cluster, start_proxy):
     proxy = start_proxy(shared_cluster, before_start=lambda each: each.settings["admin"].update(
         socket=str(each.folder / "admin.sock")))

@@ -98,6 +98,28 @@ TEST_CASE("api: what changes something over TCP needs the token") {
     CHECK(api.ask("POST", "/api/v1/pause", body) == 200);
 }
 
+TEST_CASE("api: every order needs the token, and a wrong one does nothing") {
+    Api api;
+    api.token = Secret("s3cret");
+    const json described = json::parse(openapi_text());
+    int orders = 0;
+    for (const auto& [path, methods] : described["paths"].items()) {
+        if (!methods.contains("post")) continue;
+        CAPTURE(path);
+        ++orders;
+        const std::string body = R"({"cluster":"a","server":"b","state":"drain","session":7})";
+        for (const char* header : {"", "Bearer s3creT"}) {
+            api.request.authorization = header;
+            CHECK(api.ask("POST", path, body) == 401);
+            CHECK(api.control.asked.empty());
+        }
+        api.request.authorization = "Bearer s3cret";
+        CHECK(api.ask("POST", path, body) == 200);
+        CHECK_FALSE(api.control.asked.empty());
+    }
+    CHECK(orders == 5);
+}
+
 TEST_CASE("api: whether a token is right can be asked, and changes nothing") {
     Api api;
     CHECK(api.ask("GET", "/api/v1/token") == 403);  // none is configured
