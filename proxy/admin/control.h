@@ -44,10 +44,10 @@ std::string_view to_string(SessionOrder order);
 /// Which sessions are asked for. Bounded: listing them stops the event loop for as long as it takes.
 struct SessionQuery {
     static constexpr size_t limit_default = 100;
-    static constexpr size_t limit_max = 1'000;
+    static constexpr size_t limit_max = 500;
 
-    std::string cluster;  // empty: of all
-    std::string filter;   // words that must occur in what is shown of the session; empty: all fit
+    std::string cluster = {};  // empty: of all
+    std::string filter = {};   // words that must occur in what is shown of the session; empty: all fit
     SessionOrder order = SessionOrder::waiting;
     size_t offset = 0;
     size_t limit = limit_default;

@@ -5,6 +5,7 @@
 namespace holdfast::admin {
 
 bool is_at_start(const MetricRow& row, std::string_view word) {
+    if (row.at_start == all_series) return true;
     std::string_view rest = row.at_start;
     while (!rest.empty()) {
         const size_t comma = std::min(rest.find(','), rest.size());

@@ -17,9 +17,9 @@ OperatorCommands::OperatorCommands(CLI::App& app) {
     CLI::App* sessions = add(app, "sessions", "The clients, and what they wait for",
                              [this](Streams to) { return show_sessions(operation_, to); });
     add_subject(*sessions, "CLUSTER", "only this one's", false);
-    sessions->add_option("--limit", operation_.limit, "no more than N (100), at most 1000")
+    sessions->add_option("--limit", operation_.limit, "no more than N (100), at most 500")
         ->type_name("N")
-        ->check(CLI::Range(1, 1000));
+        ->check(CLI::Range(1, 500));
     sessions
         ->add_option("--sort", operation_.sort,
                      "what comes first: waiting (the longest), id, age, statements, bytes")

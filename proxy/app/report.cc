@@ -26,7 +26,7 @@ json or_null(const std::optional<Duration>& duration) {
     return duration ? json(seconds(*duration)) : json();
 }
 
-std::string_view word(config::ClientTlsMode mode) {
+std::string_view tls_word(config::ClientTlsMode mode) {
     switch (mode) {
         case config::ClientTlsMode::disable: return "disable";
         case config::ClientTlsMode::prefer: return "prefer";
@@ -82,7 +82,7 @@ json describe_listener(const config::Listener& listener) {
     json out;
     for (const auto& endpoint : listener.listen) out["addresses"].push_back(config::to_text(endpoint));
     out["role"] = word(listener.role);
-    out["tls"] = word(listener.tls.mode);
+    out["tls"] = tls_word(listener.tls.mode);
     return out;
 }
 

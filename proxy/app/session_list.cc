@@ -62,8 +62,8 @@ bool fits(const ListedSession& session, const std::vector<std::string>& words, s
 
 /// Whether `a` comes before `b`; of equal ones the older connection does.
 bool is_before(const engine::SessionInfo& a, const engine::SessionInfo& b, SessionOrder order) {
-    const auto decide = [&](const auto& larger, const auto& smaller) {
-        return larger != smaller ? larger > smaller : a.id.value < b.id.value;
+    const auto decide = [&](const auto& of_a, const auto& of_b) {
+        return of_a != of_b ? of_a > of_b : a.id.value < b.id.value;
     };
     switch (order) {
         case SessionOrder::id: return a.id.value < b.id.value;

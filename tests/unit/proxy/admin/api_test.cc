@@ -213,13 +213,13 @@ TEST_CASE("api: how many sessions are listed is bounded, and which is the caller
     CHECK(api.ask("GET", "/api/v1/sessions") == 200);
     CHECK(api.answer() == json::parse(R"({"of":"","filter":"","order":"waiting","offset":0,"limit":100})"));
     api.request.query = {
-        {"cluster", "a"}, {"filter", "x y"}, {"order", "bytes"}, {"offset", "2000"}, {"limit", "1000"}};
+        {"cluster", "a"}, {"filter", "x y"}, {"order", "bytes"}, {"offset", "2000"}, {"limit", "500"}};
     CHECK(api.ask("GET", "/api/v1/sessions") == 200);
     CHECK(api.answer() ==
-          json::parse(R"({"of":"a","filter":"x y","order":"bytes","offset":2000,"limit":1000})"));
+          json::parse(R"({"of":"a","filter":"x y","order":"bytes","offset":2000,"limit":500})"));
     for (const auto& [name, value] :
          std::initializer_list<std::pair<const char*, const char*>>{{"limit", "0"},
-                                                                    {"limit", "1001"},
+                                                                    {"limit", "501"},
                                                                     {"limit", "-1"},
                                                                     {"limit", "all"},
                                                                     {"offset", "x"},
