@@ -1,8 +1,11 @@
 #include "proxy/admin/api.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <cstdlib>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -17,6 +20,17 @@ Outcome refusal(unsigned status, std::string message, std::string advice) {
     outcome.body["error"]["message"] = std::move(message);
     if (!advice.empty()) outcome.body["error"]["advice"] = std::move(advice);
     return outcome;
+}
+
+std::string_view to_string(SessionOrder order) {
+    switch (order) {
+        case SessionOrder::waiting: return "waiting";
+        case SessionOrder::id: return "id";
+        case SessionOrder::age: return "age";
+        case SessionOrder::statements: return "statements";
+        case SessionOrder::bytes: return "bytes";
+    }
+    std::abort();
 }
 
 namespace {
@@ -99,6 +113,15 @@ struct Call {
         const auto found = request.query.find(name);
         return found == request.query.end() ? std::string() : found->second;
     }
+    /// nullopt: it is no number.
+    std::optional<uint64_t> number(const char* name, uint64_t fallback) const {
+        const std::string text = argument(name);
+        if (text.empty()) return fallback;
+        uint64_t number = 0;
+        const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
+        if (read.ec != std::errc{} || read.ptr != text.data() + text.size()) return std::nullopt;
+        return number;
+    }
 };
 
 void get_status(const Call& call) {
@@ -106,17 +129,34 @@ void get_status(const Call& call) {
 }
 
 void get_sessions(const Call& call) {
-    call.on_done({200, call.control.sessions(call.argument("cluster"))});
+    SessionQuery query;
+    query.cluster = call.argument("cluster");
+    query.filter = call.argument("filter");
+    const auto limit = call.number("limit", query.limit);
+    if (!limit || *limit == 0 || *limit > SessionQuery::limit_max) {
+        return call.on_done(
+            refusal(400, "\"limit\" must be a number from 1 to " + std::to_string(SessionQuery::limit_max),
+                    "\"offset\" leads to the sessions behind them, \"filter\" and \"cluster\" to fewer"));
+    }
+    const auto offset = call.number("offset", 0);
+    if (!offset) return call.on_done(refusal(400, "\"offset\" must be a number"));
+    query.limit = *limit;
+    query.offset = *offset;
+    if (const std::string order = call.argument("order"); !order.empty()) {
+        const auto found = std::find_if(std::begin(session_orders), std::end(session_orders),
+                                        [&](SessionOrder each) { return order == to_string(each); });
+        if (found == std::end(session_orders)) {
+            return call.on_done(refusal(400, "\"order\" must be waiting, id, age, statements or bytes"));
+        }
+        query.order = *found;
+    }
+    call.on_done({200, call.control.sessions(query)});
 }
 
 void get_events(const Call& call) {
-    const std::string after = call.argument("after");
-    uint64_t number = 0;
-    const auto read = std::from_chars(after.data(), after.data() + after.size(), number);
-    if (!after.empty() && (read.ec != std::errc{} || read.ptr != after.data() + after.size())) {
-        return call.on_done(refusal(400, "\"after\" must be the number of an event"));
-    }
-    call.on_done({200, call.control.events(number)});
+    const auto after = call.number("after", 0);
+    if (!after) return call.on_done(refusal(400, "\"after\" must be the number of an event"));
+    call.on_done({200, call.control.events(*after)});
 }
 
 void get_config(const Call& call) {
@@ -125,6 +165,13 @@ void get_config(const Call& call) {
 
 void get_diff(const Call& call) {
     call.control.diff(call.on_done);
+}
+
+/// Asked for by who wants to know whether its token is right: a wrong one was refused before this.
+void get_token(const Call& call) {
+    Outcome outcome;
+    outcome.body["valid"] = true;
+    call.on_done(std::move(outcome));
 }
 
 void post_reload(const Call& call) {
@@ -175,24 +222,26 @@ void post_kill(const Call& call) {
 
 struct Route {
     std::string_view path;
-    bool is_change;
+    bool is_change;    // by POST
+    bool needs_token;  // over TCP
     void (*serve)(const Call&);
 };
 
 constexpr std::array routes = {
-    Route{"/api/v1/status", false, get_status},
-    Route{"/api/v1/sessions", false, get_sessions},
-    Route{"/api/v1/events", false, get_events},
-    Route{"/api/v1/config", false, get_config},
-    Route{"/api/v1/diff", false, get_diff},
-    Route{"/api/v1/reload", true, post_reload},
-    Route{"/api/v1/server-state", true, post_server_state},
-    Route{"/api/v1/pause", true, post_pause},
-    Route{"/api/v1/resume", true, post_resume},
-    Route{"/api/v1/kill", true, post_kill},
+    Route{"/api/v1/status", false, false, get_status},
+    Route{"/api/v1/sessions", false, false, get_sessions},
+    Route{"/api/v1/events", false, false, get_events},
+    Route{"/api/v1/config", false, false, get_config},
+    Route{"/api/v1/diff", false, false, get_diff},
+    Route{"/api/v1/token", false, true, get_token},
+    Route{"/api/v1/reload", true, true, post_reload},
+    Route{"/api/v1/server-state", true, true, post_server_state},
+    Route{"/api/v1/pause", true, true, post_pause},
+    Route{"/api/v1/resume", true, true, post_resume},
+    Route{"/api/v1/kill", true, true, post_kill},
 };
 
-/// Why the request may not change anything; nullopt: it may.
+/// Why the request may not do what needs the token; nullopt: it may.
 std::optional<Outcome> denial(const Request& request, const Secret& token) {
     if (request.is_local) return std::nullopt;
     // A browser names the page that a request comes from: another site's is not the operator's wish.
@@ -232,7 +281,7 @@ void answer_api(const Request& request, const Secret& token, Control& control, c
             page.allow = route.is_change ? "POST" : "GET, HEAD";
             return reply(std::move(page));
         }
-        if (route.is_change) {
+        if (route.needs_token) {
             if (auto denied = denial(request, token)) return reply(page_of(*denied));
         }
         return route.serve({request, control, [reply](const Outcome& outcome) { reply(page_of(outcome)); }});

@@ -11,7 +11,7 @@ namespace holdfast::admin {
 
 /// Answers a request to /api/v1/…, described by openapi.json there. What changes something needs the token in
 /// `Authorization: Bearer …`, unless the request came in over the Unix socket; with an empty token it is
-/// refused over TCP. Bodies and answers are JSON objects.
+/// refused over TCP. /api/v1/token says whether one is right. Bodies and answers are JSON objects.
 /// spec    RFC 6750, 2.1; proxy/admin/web/openapi.json
 void answer_api(const Request& request, const Secret& token, Control& control, const Reply& reply);
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "proxy/admin/sqlstate_class.h"
+
 namespace holdfast::admin {
 
 namespace {
@@ -36,15 +38,24 @@ PrometheusClusterMetrics::PrometheusClusterMetrics(MetricStore& store, const std
       series_(store, {{"cluster", cluster}}),
       accepts_(series_.counter(rows::client_accepts)),
       login_(series_.histogram(rows::client_login)),
+      disconnects_(series_, rows::client_disconnects, "reason", words_of<CloseReason>(),
+                   static_cast<size_t>(close_reason_count)),
+      server_connect_(series_.histogram(rows::server_connect)),
+      corrections_(series_.counter(rows::corrections)),
+      decisions_(series_),
       bytes_received_(series_.counter(rows::client_bytes, {{"direction", "received"}})),
       bytes_sent_(series_.counter(rows::client_bytes, {{"direction", "sent"}})),
+      pinned_(series_, rows::pinned, "reason", words_of<PinReason>(), static_cast<size_t>(pin_reason_count)),
       paused_(series_.gauge(rows::paused)),
       waiting_(series_.histogram(rows::statement_waiting), rows::statement_waiting.buckets),
+      errors_(
+          series_, rows::statement_errors, "class", [](size_t i) { return sqlstate_classes[i]; },
+          sqlstate_classes.size()),
       held_(series_.gauge(rows::held_statements)),
-      hold_duration_(series_.histogram(rows::hold_duration)),
+      hold_duration_(series_, rows::hold_duration),
       pool_limit_(series_.gauge(rows::pool_limit)),
       pool_waiting_(series_.gauge(rows::pool_waiting)),
-      pool_wait_(series_.histogram(rows::pool_wait)),
+      pool_wait_(series_, rows::pool_wait),
       replays_done_(series_.counter(rows::state_replays, {{"result", "done"}})),
       replays_failed_(series_.counter(rows::state_replays, {{"result", "failed"}})),
       cancels_found_(series_.counter(rows::cancel_requests, {{"result", "found"}})),
@@ -59,16 +70,11 @@ PrometheusClusterMetrics::PrometheusClusterMetrics(MetricStore& store, const std
       split_brain_(series_.gauge(rows::split_brain)),
       lag_limit_(series_.gauge(rows::lag_limit)),
       write_unavailable_(series_.counter(rows::write_unavailable)) {
-    make_counters<CloseReason>(series_, rows::client_disconnects, "reason", disconnects_);
     make_counters<HoldOutcome>(series_, rows::held_statements_total, "outcome", hold_outcomes_);
     make_counters<LossOutcome>(series_, rows::losses, "outcome", losses_);
     for (size_t i = 0; i < clients_.size(); ++i) {
         const auto state = static_cast<ClientState>(i);
         clients_[i] = series_.gauge(rows::client_connections, {{"state", std::string(to_string(state))}});
-    }
-    for (size_t i = 0; i < pinned_.size(); ++i) {
-        const auto reason = static_cast<PinReason>(i);
-        pinned_[i] = series_.gauge(rows::pinned, {{"reason", std::string(to_string(reason))}});
     }
     for (const Target target : {Target::primary, Target::replica}) {
         const auto make = [&](const MetricRow& row) {
@@ -76,9 +82,6 @@ PrometheusClusterMetrics::PrometheusClusterMetrics(MetricStore& store, const std
                                  row.buckets);
         };
         times_.push_back({make(rows::statement_duration), make(rows::statement_server)});
-    }
-    for (size_t i = 0; i < errors_.size(); ++i) {
-        errors_[i] = series_.counter(rows::statement_errors, {{"class", std::string(sqlstate_classes[i])}});
     }
     servers_.reserve(servers.size());
     for (const std::string& server : servers) {
@@ -95,6 +98,7 @@ void PrometheusClusterMetrics::publish() {
         times.server.publish();
     }
     waiting_.publish();
+    decisions_.publish();
     for (const auto& server : servers_) {
         if (server) server->publish();
     }
@@ -126,7 +130,7 @@ void PrometheusClusterMetrics::client_logged_in(Duration login) {
 }
 
 void PrometheusClusterMetrics::client_closed(CloseReason reason) {
-    disconnects_[index(reason)]->Increment();
+    disconnects_.increment(reason);
 }
 
 void PrometheusClusterMetrics::client_state(ClientState from, ClientState to) {
@@ -148,19 +152,18 @@ void PrometheusClusterMetrics::client_bytes(size_t received, size_t sent) {
 }
 
 void PrometheusClusterMetrics::session_pins(PinSet before, PinSet now) {
-    for (size_t i = 0; i < pinned_.size(); ++i) {
+    for (size_t i = 0; i < pinned_now_.size(); ++i) {
         const bool had = (before >> i & 1U) != 0;
         const bool has = (now >> i & 1U) != 0;
-        if (has && !had) pinned_[i]->Increment();
-        if (had && !has) pinned_[i]->Decrement();
+        if (has != had) pinned_.set(i, static_cast<double>(pinned_now_[i] += has ? 1 : -1));
     }
 }
 
 void PrometheusClusterMetrics::server_connect(ServerId server, ServerConnectResult result, Duration took) {
     ServerSeries* series = find(server);
     if (series == nullptr) return;
-    series->connects[index(result)]->Increment();
-    series->connect_duration->Observe(seconds(took));
+    series->connects.increment(result);
+    server_connect_->Observe(seconds(took));
 }
 
 void PrometheusClusterMetrics::server_connection_entered(ServerId server, ServerConnectionState state) {
@@ -188,7 +191,8 @@ void PrometheusClusterMetrics::server_bytes(ServerId server, size_t received, si
 
 void PrometheusClusterMetrics::statement(ServerId server, Target target, RouteReason route,
                                          sql::Reason classified) {
-    if (ServerSeries* series = find(server)) series->count_statement(target, route, classified);
+    decisions_.count(target, route, classified);
+    if (ServerSeries* series = find(server)) series->count_statement(target);
 }
 
 void PrometheusClusterMetrics::statement_done(Target target, Duration waited, Duration served) {
@@ -207,11 +211,11 @@ void PrometheusClusterMetrics::statement_done(Target target, Duration waited, Du
 }
 
 void PrometheusClusterMetrics::statement_error(std::string_view sqlstate) {
-    errors_[sqlstate_class_index(sqlstate)]->Increment();
+    errors_.increment(sqlstate_class_index(sqlstate));
 }
 
-void PrometheusClusterMetrics::corrected(ServerId server) {
-    if (ServerSeries* series = find(server)) series->corrections->Increment();
+void PrometheusClusterMetrics::corrected(ServerId) {
+    corrections_->Increment();
 }
 
 void PrometheusClusterMetrics::hold_began() {
@@ -221,7 +225,7 @@ void PrometheusClusterMetrics::hold_began() {
 void PrometheusClusterMetrics::hold_ended(HoldOutcome outcome, Duration held) {
     held_->Decrement();
     hold_outcomes_[index(outcome)]->Increment();
-    hold_duration_->Observe(seconds(held));
+    hold_duration_.observe(seconds(held));
 }
 
 void PrometheusClusterMetrics::pool_wait_began() {
@@ -230,7 +234,7 @@ void PrometheusClusterMetrics::pool_wait_began() {
 
 void PrometheusClusterMetrics::pool_wait_ended(Duration waited) {
     pool_waiting_->Decrement();
-    pool_wait_->Observe(seconds(waited));
+    pool_wait_.observe(seconds(waited));
 }
 
 void PrometheusClusterMetrics::state_replayed(bool succeeded) {

@@ -9,9 +9,10 @@
 
 #include "health/observation.h"
 #include "proxy/admin/fast_histogram.h"
+#include "proxy/admin/late_series.h"
 #include "proxy/admin/series.h"
 #include "proxy/admin/server_series.h"
-#include "proxy/admin/sqlstate_class.h"
+#include "proxy/admin/statement_counts.h"
 #include "proxy/engine/metrics.h"
 
 namespace holdfast::admin {
@@ -95,24 +96,28 @@ private:
 
     prometheus::Counter* accepts_;
     prometheus::Histogram* login_;
-    Counters<engine::close_reason_count> disconnects_{};
+    LateCounters disconnects_;
+    prometheus::Histogram* server_connect_;
+    prometheus::Counter* corrections_;
+    DecisionCounts decisions_;
     Gauges<engine::client_state_count> clients_{};
     prometheus::Counter* bytes_received_;
     prometheus::Counter* bytes_sent_;
     uint64_t received_unpublished_ = 0;
     uint64_t sent_unpublished_ = 0;
-    Gauges<engine::pin_reason_count> pinned_{};
+    LateGauges pinned_;
+    std::array<int64_t, static_cast<size_t>(engine::pin_reason_count)> pinned_now_{};
     prometheus::Gauge* paused_;
     std::array<int64_t, static_cast<size_t>(engine::client_state_count)> clients_in_{};
     std::vector<StatementTimes> times_;  // by target: primary, replica
     FastHistogram waiting_;
-    std::array<prometheus::Counter*, sqlstate_classes.size()> errors_{};
+    LateCounters errors_;
     prometheus::Gauge* held_;
     Counters<engine::hold_outcome_count> hold_outcomes_{};
-    prometheus::Histogram* hold_duration_;
+    LateHistogram hold_duration_;
     prometheus::Gauge* pool_limit_;
     prometheus::Gauge* pool_waiting_;
-    prometheus::Histogram* pool_wait_;
+    LateHistogram pool_wait_;
     prometheus::Counter* replays_done_;
     prometheus::Counter* replays_failed_;
     Counters<engine::loss_outcome_count> losses_{};

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
@@ -25,14 +28,38 @@ struct Outcome {
 Outcome refusal(unsigned status, std::string message, std::string advice = {});
 using OnOutcome = std::function<void(Outcome)>;
 
+/// What is listed first.
+enum class SessionOrder : uint8_t {
+    waiting,  // held longest, then running longest
+    id,
+    age,
+    statements,
+    bytes,
+};
+inline constexpr SessionOrder session_orders[] = {SessionOrder::waiting, SessionOrder::id, SessionOrder::age,
+                                                  SessionOrder::statements, SessionOrder::bytes};
+/// The word for it in requests.
+std::string_view to_string(SessionOrder order);
+
+/// Which sessions are asked for. Bounded: listing them stops the event loop for as long as it takes.
+struct SessionQuery {
+    static constexpr size_t limit_default = 100;
+    static constexpr size_t limit_max = 500;
+
+    std::string cluster = {};  // empty: of all
+    std::string filter = {};   // words that must occur in what is shown of the session; empty: all fit
+    SessionOrder order = SessionOrder::waiting;
+    size_t offset = 0;
+    size_t limit = limit_default;
+};
+
 /// What the admin address asks of the program; implemented by proxy/app. On the event loop. `on_done` is
 /// called once, at once or later.
 class Control {
 public:
     virtual ~Control() = default;
     virtual nlohmann::json status() const = 0;
-    /// `cluster` empty: of all.
-    virtual nlohmann::json sessions(const std::string& cluster) const = 0;
+    virtual nlohmann::json sessions(const SessionQuery& query) const = 0;
     /// Those with a number above `after`, oldest first.
     virtual nlohmann::json events(uint64_t after) const = 0;
     /// The configuration in use, without its secrets.

@@ -63,6 +63,7 @@ constexpr const MetricRow* all_rows[] = {
     &rows::server_timeline,
     &rows::server_position,
     &rows::statements,
+    &rows::routing_decisions,
     &rows::statement_duration,
     &rows::statement_waiting,
     &rows::statement_server,
@@ -110,15 +111,18 @@ std::string metrics_reference() {
            "Labels come from the configuration (cluster and server names) and from closed sets of words, "
            "never "
            "from clients or their\n"
-           "statements. Every series exists from the start, at 0, except those of "
-           "`holdfast_statements_total`, "
-           "which appear with\n"
-           "their first statement. This file is made from `metric_table.h`.\n\n"
-           "| name | type | labels | meaning |\n"
-           "| --- | --- | --- | --- |\n";
+           "statements. A series is there from the start, at 0, where the fourth column says so; the others "
+           "appear with the first\n"
+           "event of their kind, or when their value is first known. This file is made from "
+           "`metric_table.h`.\n\n"
+           "| name | type | labels | from the start | meaning |\n"
+           "| --- | --- | --- | --- | --- |\n";
     for (const MetricRow* row : all_rows) {
         out << "| `" << row->name << "` | " << to_string(row->kind) << " | ";
         for (const char c : row->labels) out << c << (c == ',' ? " " : "");
+        out << " | ";
+        if (row->at_start.empty()) out << "none";
+        for (const char c : row->at_start) out << c << (c == ',' ? " " : "");
         out << " | " << row->help << " |\n";
     }
     out << "\n## Buckets\n\nUpper bounds of the histograms, in seconds.\n\n| name | bounds |\n| --- | --- "

@@ -14,20 +14,27 @@ std::string_view to_string(MetricKind kind);
 /// A histogram's upper bounds, in seconds.
 using Buckets = std::span<const double>;
 
+/// For MetricRow::at_start.
+inline constexpr std::string_view all_series = "all";
+inline constexpr std::string_view no_series = "";
+
 struct MetricRow {
     std::string_view name;
     MetricKind kind;
     std::string_view labels;  // separated by commas
     std::string_view help;    // one sentence, and what an operator must know to read it
     Buckets buckets = {};     // a histogram's
+    /// Which series there are before their first event: of labels with many words these, separated by commas.
+    std::string_view at_start = all_series;
 };
 
-inline constexpr double statement_buckets[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
-                                               0.25,   0.5,   1,      2.5,   5,    10,    30};
-inline constexpr double connect_buckets[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
-                                             0.1,    0.25,  0.5,    1,     2,    5};
-inline constexpr double hold_buckets[] = {0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60};
-inline constexpr double failover_buckets[] = {0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 15, 30, 60, 120};
+// Two bounds a decade: a quantile is known within a factor of three, which tells a slow server from a fast
+// one.
+inline constexpr double statement_buckets[] = {0.0005, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30};
+inline constexpr double waiting_buckets[] = {0.001, 0.01, 0.1, 1, 5, 30};
+inline constexpr double connect_buckets[] = {0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3};
+inline constexpr double hold_buckets[] = {0.01, 0.1, 0.5, 1, 5, 10, 30, 60};
+inline constexpr double failover_buckets[] = {0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 120};
 inline constexpr double loop_lag_buckets[] = {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1};
 
 namespace rows {
@@ -109,90 +116,159 @@ inline constexpr MetricRow client_login{
     "holdfast_client_login_duration_seconds", MetricKind::histogram, "cluster",
     "From the accept of a client to the end of its login; its count is the number of logins that succeeded.",
     connect_buckets};
-inline constexpr MetricRow client_disconnects{"holdfast_client_disconnects_total", MetricKind::counter,
-                                              "cluster,reason", "Client connections that ended, by why."};
+inline constexpr MetricRow client_disconnects{"holdfast_client_disconnects_total",
+                                              MetricKind::counter,
+                                              "cluster,reason",
+                                              "Client connections that ended, by why.",
+                                              {},
+                                              "client_left,login_failed,internal"};
 inline constexpr MetricRow paused{"holdfast_cluster_paused", MetricKind::gauge, "cluster",
                                   "1 while an operator has paused the cluster: statements wait."};
-inline constexpr MetricRow pinned{"holdfast_sessions_pinned", MetricKind::gauge, "cluster,reason",
+inline constexpr MetricRow pinned{"holdfast_sessions_pinned",
+                                  MetricKind::gauge,
+                                  "cluster,reason",
                                   "Sessions tied to their connection to the primary by state that can't be "
-                                  "moved, by what it is; one may have several."};
+                                  "moved, by what it is; one may have several.",
+                                  {},
+                                  "temporary_tables"};
 inline constexpr MetricRow client_bytes{"holdfast_client_bytes_total", MetricKind::counter,
                                         "cluster,direction", "Bytes received from clients and sent to them."};
 
 inline constexpr MetricRow server_connections{
-    "holdfast_server_connections", MetricKind::gauge, "cluster,server,state",
-    "Connections to the server now: being opened, busy (a session has it) or idle in the pool."};
-inline constexpr MetricRow server_connects{"holdfast_server_connects_total", MetricKind::counter,
+    "holdfast_server_connections",
+    MetricKind::gauge,
+    "cluster,server,state",
+    "Connections to the server now: being opened, busy (a session has it) or idle in the pool.",
+    {},
+    "busy,idle"};
+inline constexpr MetricRow server_connects{"holdfast_server_connects_total",
+                                           MetricKind::counter,
                                            "cluster,server,result",
-                                           "Connections tried to the server, by result."};
-inline constexpr MetricRow server_connect{
-    "holdfast_server_connect_duration_seconds", MetricKind::histogram, "cluster,server",
-    "What connecting to the server took: TCP, TLS and login.", connect_buckets};
+                                           "Connections tried to the server, by result.",
+                                           {},
+                                           "ok,too_many"};
+inline constexpr MetricRow server_connect{"holdfast_server_connect_duration_seconds", MetricKind::histogram,
+                                          "cluster", "What connecting to servers took: TCP, TLS and login.",
+                                          connect_buckets};
 inline constexpr MetricRow pool_limit{
     "holdfast_pool_connections_limit", MetricKind::gauge, "cluster",
     "pool.max_connections: how many connections each user and database may have to each server."};
 inline constexpr MetricRow pool_waiting{
     "holdfast_pool_waiting", MetricKind::gauge, "cluster",
     "Statements that wait for a connection now because pool.max_connections are in use."};
-inline constexpr MetricRow pool_wait{"holdfast_pool_wait_duration_seconds", MetricKind::histogram, "cluster",
+inline constexpr MetricRow pool_wait{"holdfast_pool_wait_duration_seconds",
+                                     MetricKind::histogram,
+                                     "cluster",
                                      "How long statements waited because pool.max_connections were in use; "
                                      "its count is the number of such waits.",
-                                     hold_buckets};
+                                     hold_buckets,
+                                     no_series};
 inline constexpr MetricRow server_bytes{"holdfast_server_bytes_total", MetricKind::counter,
                                         "cluster,server,direction",
                                         "Bytes received from the server and sent to it."};
 inline constexpr MetricRow administrative_state{
-    "holdfast_server_administrative_state", MetricKind::gauge, "cluster,server,state",
-    "1 for what an operator says of the server (ready, drain, maintenance), 0 for the others."};
+    "holdfast_server_administrative_state",
+    MetricKind::gauge,
+    "cluster,server,state",
+    "1 for what an operator says of the server (ready, drain, maintenance), 0 for what it was before.",
+    {},
+    "ready"};
 inline constexpr MetricRow weight{"holdfast_server_weight", MetricKind::gauge, "cluster,server",
                                   "The share of the reads that the server is to get now; grows to the "
                                   "configured weight in its slow start."};
 inline constexpr MetricRow readers{"holdfast_server_readers", MetricKind::gauge, "cluster,server",
                                    "Sessions that read from the server."};
-inline constexpr MetricRow downtime{"holdfast_server_downtime_seconds_total", MetricKind::counter,
+inline constexpr MetricRow downtime{"holdfast_server_downtime_seconds_total",
+                                    MetricKind::counter,
                                     "cluster,server",
-                                    "Time that the server was down, since the proxy started."};
+                                    "Time that the server was down, since the proxy started.",
+                                    {},
+                                    no_series};
 inline constexpr MetricRow health_checks{
-    "holdfast_health_checks_total", MetricKind::counter, "cluster,server,result",
-    "Probes of the server, by result, which names the layer that failed."};
+    "holdfast_health_checks_total",
+    MetricKind::counter,
+    "cluster,server,result",
+    "Probes of the server, by result, which names the layer that failed.",
+    {},
+    "ok"};
 inline constexpr MetricRow health_check_seconds{
     "holdfast_health_check_seconds_total", MetricKind::counter, "cluster,server",
     "Time that probes of the server took. Over the rate of holdfast_health_checks_total it is their mean."};
 inline constexpr MetricRow replication_running{
-    "holdfast_replication_running", MetricKind::gauge, "cluster,server",
+    "holdfast_replication_running",
+    MetricKind::gauge,
+    "cluster,server",
     "1 while the replica receives and applies (PostgreSQL: its WAL receiver streams; MySQL: all threads "
-    "run), 0 while it does not; NaN for a primary and while unknown."};
+    "run), 0 while it does not; NaN for a primary and while unknown.",
+    {},
+    no_series};
 inline constexpr MetricRow lag_limit{"holdfast_replication_lag_limit_seconds", MetricKind::gauge, "cluster",
                                      "routing.max_lag.time: a replica that is further behind gets no reads."};
 inline constexpr MetricRow corrections{
-    "holdfast_corrections_total", MetricKind::counter, "cluster,server",
-    "Statements that this replica refused as writes and that ran on the primary instead."};
+    "holdfast_corrections_total", MetricKind::counter, "cluster",
+    "Statements that a replica refused as writes and that ran on the primary instead."};
 inline constexpr MetricRow server_up{
     "holdfast_server_up", MetricKind::gauge, "cluster,server",
     "1 while the server answers, whatever its role or state; 0 while it is starting or down."};
-inline constexpr MetricRow server_state{"holdfast_server_state", MetricKind::gauge, "cluster,server,state",
-                                        "1 for the state that the server is in, 0 for every other."};
+inline constexpr MetricRow server_state{"holdfast_server_state",
+                                        MetricKind::gauge,
+                                        "cluster,server,state",
+                                        "1 for the state that the server is in, 0 for those that it was in.",
+                                        {},
+                                        "starting"};
 inline constexpr MetricRow server_state_changes{"holdfast_server_state_changes_total", MetricKind::counter,
                                                 "cluster,server", "Changes of the server's state."};
-inline constexpr MetricRow server_role{"holdfast_server_role", MetricKind::gauge, "cluster,server,role",
-                                       "1 for the role that the server has, 0 for every other."};
+inline constexpr MetricRow server_role{"holdfast_server_role",
+                                       MetricKind::gauge,
+                                       "cluster,server,role",
+                                       "1 for the role that the server has, 0 for those that it had.",
+                                       {},
+                                       no_series};
 inline constexpr MetricRow server_readable{"holdfast_server_readable", MetricKind::gauge, "cluster,server",
                                            "1 while reads may go to this replica."};
 inline constexpr MetricRow lag_seconds{
-    "holdfast_replication_lag_seconds", MetricKind::gauge, "cluster,server",
-    "Age of the newest primary position that the replica has replayed; NaN while unknown, never 0 then."};
-inline constexpr MetricRow lag_bytes{"holdfast_replication_lag_bytes", MetricKind::gauge, "cluster,server",
-                                     "How far the replica is behind the primary; NaN while unknown."};
-inline constexpr MetricRow server_timeline{"holdfast_server_timeline", MetricKind::gauge, "cluster,server",
-                                           "PostgreSQL's timeline that the server is on; NaN while unknown."};
+    "holdfast_replication_lag_seconds",
+    MetricKind::gauge,
+    "cluster,server",
+    "Age of the newest primary position that the replica has replayed; NaN while unknown, never 0 then.",
+    {},
+    no_series};
+inline constexpr MetricRow lag_bytes{"holdfast_replication_lag_bytes",
+                                     MetricKind::gauge,
+                                     "cluster,server",
+                                     "How far the replica is behind the primary; NaN while unknown.",
+                                     {},
+                                     no_series};
+inline constexpr MetricRow server_timeline{"holdfast_server_timeline",
+                                           MetricKind::gauge,
+                                           "cluster,server",
+                                           "PostgreSQL's timeline that the server is on; NaN while unknown.",
+                                           {},
+                                           no_series};
 inline constexpr MetricRow server_position{
-    "holdfast_server_position_bytes", MetricKind::gauge, "cluster,server",
-    "The newest position reported, written (primary) or replayed (replica); NaN while unknown."};
+    "holdfast_server_position_bytes",
+    MetricKind::gauge,
+    "cluster,server",
+    "The newest position reported, written (primary) or replayed (replica); NaN while unknown.",
+    {},
+    no_series};
 
-inline constexpr MetricRow statements{"holdfast_statements_total", MetricKind::counter,
-                                      "cluster,server,target,route,reason",
-                                      "Statements, by the server that they were sent to, what it was chosen "
-                                      "as, what decided that, and what the classifier said of them."};
+inline constexpr MetricRow statements{
+    "holdfast_statements_total",
+    MetricKind::counter,
+    "cluster,server,target",
+    "Statements, by the server that they were sent to and what it was chosen "
+    "as.",
+    {},
+    no_series};
+inline constexpr MetricRow routing_decisions{
+    "holdfast_routing_decisions_total",
+    MetricKind::counter,
+    "cluster,target,route,reason",
+    "Statements, by what kind of server they were sent to, what decided that, "
+    "and what the classifier said of them.",
+    {},
+    no_series};
 inline constexpr MetricRow statement_duration{
     "holdfast_statement_duration_seconds", MetricKind::histogram, "cluster,target",
     "From a statement's arrival to the end of its answer, waiting included.", statement_buckets};
@@ -200,7 +276,7 @@ inline constexpr MetricRow statement_waiting{
     "holdfast_statement_waiting_duration_seconds", MetricKind::histogram, "cluster",
     "The part of holdfast_statement_duration_seconds before the statement was sent: a server, a connection "
     "or its turn were missing.",
-    statement_buckets};
+    waiting_buckets};
 inline constexpr MetricRow statement_server{
     "holdfast_statement_server_duration_seconds", MetricKind::histogram, "cluster,target",
     "The part of holdfast_statement_duration_seconds from sending the statement (or the end of the one "
@@ -210,15 +286,20 @@ inline constexpr MetricRow state_replays{
     "holdfast_state_replays_total", MetricKind::counter, "cluster,result",
     "Times that a connection was brought to a session's state before it was used."};
 inline constexpr MetricRow statement_errors{
-    "holdfast_statement_errors_total", MetricKind::counter, "cluster,class",
-    "Errors that clients got, by the SQLSTATE's class (its first two characters)."};
+    "holdfast_statement_errors_total",
+    MetricKind::counter,
+    "cluster,class",
+    "Errors that clients got, by the SQLSTATE's class (its first two characters).",
+    {},
+    "other"};
 inline constexpr MetricRow held_statements{"holdfast_held_statements", MetricKind::gauge, "cluster",
                                            "Statements that wait for a server now."};
 inline constexpr MetricRow held_statements_total{"holdfast_held_statements_total", MetricKind::counter,
                                                  "cluster,outcome",
                                                  "Statements that waited, by how it ended."};
-inline constexpr MetricRow hold_duration{"holdfast_hold_duration_seconds", MetricKind::histogram, "cluster",
-                                         "How long statements waited for a server.", hold_buckets};
+inline constexpr MetricRow hold_duration{
+    "holdfast_hold_duration_seconds",           MetricKind::histogram, "cluster",
+    "How long statements waited for a server.", hold_buckets,          no_series};
 inline constexpr MetricRow losses{"holdfast_losses_total", MetricKind::counter, "cluster,outcome",
                                   "What became of statements and transactions whose server was lost. "
                                   "\"never_sent\" and \"read_again\" cost "
@@ -240,8 +321,13 @@ inline constexpr MetricRow failover_duration{
     "From the loss of the old primary to the first write that the new one answered.", failover_buckets};
 inline constexpr MetricRow primary_present{"holdfast_primary_present", MetricKind::gauge, "cluster",
                                            "1 while a primary is known."};
-inline constexpr MetricRow primary_info{"holdfast_primary_info", MetricKind::gauge, "cluster,server",
-                                        "1 for the server that takes the writes, 0 for every other."};
+inline constexpr MetricRow primary_info{
+    "holdfast_primary_info",
+    MetricKind::gauge,
+    "cluster,server",
+    "1 for the server that takes the writes, 0 for those that did before.",
+    {},
+    no_series};
 inline constexpr MetricRow write_unavailable{
     "holdfast_write_unavailable_seconds_total", MetricKind::counter, "cluster",
     "Time without a primary, since the proxy started: what availability of writes is computed from."};

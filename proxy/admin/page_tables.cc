@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "proxy/admin/json_fields.h"
+
 namespace holdfast::admin {
 
 namespace {
@@ -11,29 +13,6 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view place_of_tables = "<!--{tables}-->";
-
-const json& field(const json& object, const char* name) {
-    static const json nothing;
-    if (!object.is_object()) return nothing;
-    const auto found = object.find(name);
-    return found == object.end() ? nothing : *found;
-}
-
-/// A value as text, not escaped.
-std::string words(const json& value) {
-    if (value.is_null()) return {};
-    if (value.is_string()) return value.get<std::string>();
-    return value.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
-std::string words(const json& object, const char* name) {
-    return words(field(object, name));
-}
-
-bool is_set(const json& object, const char* name) {
-    const json& value = field(object, name);
-    return value.is_boolean() && value.get<bool>();
-}
 
 /// "3 h 12 min"; empty when the value is no number.
 std::string span(const json& value) {
@@ -49,8 +28,8 @@ std::string span(const json& value) {
 }
 
 std::string lag(const json& server) {
-    if (words(server, "role") != "replica") return {};
-    const json& value = field(server, "lag_s");
+    if (text_of(server, "role") != "replica") return {};
+    const json& value = field_of(server, "lag_s");
     if (!value.is_number()) return "not known";
     const double seconds = value.get<double>();
     if (seconds >= 10) return span(value);
@@ -68,22 +47,18 @@ std::string joined(std::initializer_list<std::string> parts) {
 }
 
 std::string condition(const json& cluster) {
-    const json& without = field(cluster, "without_primary_s");
+    const json& without = field_of(cluster, "without_primary_s");
     const std::string lacking = without.is_number() ? "no primary for " + span(without) : "";
-    return joined({is_set(cluster, "split_brain") ? "SPLIT BRAIN: two servers are writable" : "",
-                   field(cluster, "primary").is_null() && lacking.empty() ? "no primary" : lacking,
-                   is_set(cluster, "paused") ? "paused" : "",
-                   is_set(cluster, "ending") ? "taken out of the configuration" : ""});
-}
-
-std::string reason(const json& server) {
-    return joined({words(server, "reason"), words(server, "state_reason")});
+    return joined({flag_of(cluster, "split_brain") ? "SPLIT BRAIN: two servers are writable" : "",
+                   field_of(cluster, "primary").is_null() && lacking.empty() ? "no primary" : lacking,
+                   flag_of(cluster, "paused") ? "paused" : "",
+                   flag_of(cluster, "ending") ? "taken out of the configuration" : ""});
 }
 
 std::string sessions(const json& cluster) {
-    const json& counts = field(cluster, "sessions");
-    const std::string held = words(counts, "held");
-    return words(counts, "total") + (held.empty() || held == "0" ? "" : " (" + held + " held)");
+    const json& counts = field_of(cluster, "sessions");
+    const std::string held = text_of(counts, "held");
+    return text_of(counts, "total") + (held.empty() || held == "0" ? "" : " (" + held + " held)");
 }
 
 class Table {
@@ -126,25 +101,23 @@ std::string escape_html(std::string_view text) {
 }
 
 std::string status_tables(const json& status) {
-    std::string out = "<p>Holdfast " + escape_html(words(status, "version")) + ", up for " +
-                      escape_html(span(field(status, "uptime_s"))) + ", " +
-                      escape_html(words(status, "clients")) + " of at most " +
-                      escape_html(words(status, "clients_max")) + " clients" +
-                      (is_set(status, "shutting_down") ? ", shutting down" : "") + ".</p>\n";
+    std::string out = "<p>Holdfast " + escape_html(text_of(status, "version")) + ", up for " +
+                      escape_html(span(field_of(status, "uptime_s"))) + ", " +
+                      escape_html(text_of(status, "clients")) + " of at most " +
+                      escape_html(text_of(status, "clients_max")) + " clients" +
+                      (flag_of(status, "shutting_down") ? ", shutting down" : "") + ".</p>\n";
     Table clusters("Clusters", {"Cluster", "Protocol", "Primary", "For", "Condition", "Sessions"});
     Table servers("Servers", {"Cluster", "Server", "Address", "Role", "Health", "For", "State", "Why",
                               "Follows", "Lag", "Connections", "Version"});
-    const json& list = field(status, "clusters");
-    for (const json& cluster : list.is_array() ? list : json::array()) {
-        clusters.add({words(cluster, "name"), words(cluster, "protocol"), words(cluster, "primary"),
-                      span(field(cluster, "primary_since_s")), condition(cluster), sessions(cluster)});
-        const json& members = field(cluster, "servers");
-        for (const json& server : members.is_array() ? members : json::array()) {
-            servers.add({words(cluster, "name"), words(server, "name"), words(server, "address"),
-                         is_set(server, "is_primary") ? "primary, takes writes" : words(server, "role"),
-                         words(server, "health"), span(field(server, "since_s")), words(server, "state"),
-                         reason(server), words(server, "follows"), lag(server), words(server, "connections"),
-                         words(server, "version")});
+    for (const json& cluster : list_of(status, "clusters")) {
+        clusters.add({text_of(cluster, "name"), text_of(cluster, "protocol"), text_of(cluster, "primary"),
+                      span(field_of(cluster, "primary_since_s")), condition(cluster), sessions(cluster)});
+        for (const json& server : list_of(cluster, "servers")) {
+            servers.add({text_of(cluster, "name"), text_of(server, "name"), text_of(server, "address"),
+                         flag_of(server, "is_primary") ? "primary, takes writes" : text_of(server, "role"),
+                         text_of(server, "health"), span(field_of(server, "since_s")),
+                         text_of(server, "state"), reason_of(server), text_of(server, "follows"), lag(server),
+                         text_of(server, "connections"), text_of(server, "version")});
         }
     }
     out += "<h2>Clusters</h2>\n" + std::move(clusters).end();

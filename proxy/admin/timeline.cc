@@ -20,6 +20,7 @@ constexpr std::array kept = {
     std::string_view("split_brain_over"),
     std::string_view("writes_resumed"),
     std::string_view("server_state_set"),
+    std::string_view("server_state_forgotten"),
     std::string_view("cluster_paused"),
     std::string_view("cluster_resumed"),
     std::string_view("cluster_removed"),

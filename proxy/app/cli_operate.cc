@@ -17,6 +17,18 @@ OperatorCommands::OperatorCommands(CLI::App& app) {
     CLI::App* sessions = add(app, "sessions", "The clients, and what they wait for",
                              [this](Streams to) { return show_sessions(operation_, to); });
     add_subject(*sessions, "CLUSTER", "only this one's", false);
+    sessions->add_option("--limit", operation_.limit, "no more than N (100), at most 500")
+        ->type_name("N")
+        ->check(CLI::Range(1, 500));
+    sessions
+        ->add_option("--sort", operation_.sort,
+                     "what comes first: waiting (the longest), id, age, statements, bytes")
+        ->type_name("ORDER")
+        ->check(CLI::IsMember({"waiting", "id", "age", "statements", "bytes"}));
+    sessions
+        ->add_option("--filter", operation_.filter,
+                     "only those with these words in what is shown of them (user, client, state, ...)")
+        ->type_name("WORDS");
     CLI::App* events = add(app, "events", "The latest changes of roles, states and the configuration",
                            [this](Streams to) { return show_events(operation_, to); });
     events->add_option("--after", operation_.after, "only those with a greater number")->type_name("N");

@@ -156,6 +156,31 @@ void Duties::set(const std::string& cluster, const std::string& server, Record r
     if (!is_saving_) save();
 }
 
+void Duties::forget_absent(const config::Settings& settings) {
+    const auto has = [&](const std::pair<std::string, std::string>& name) {
+        return std::any_of(settings.clusters.begin(), settings.clusters.end(), [&](const auto& cluster) {
+            return cluster.name == name.first &&
+                   std::any_of(cluster.servers.begin(), cluster.servers.end(),
+                               [&](const auto& server) { return server.name == name.second; });
+        });
+    };
+    const size_t forgotten = std::erase_if(records_, [&](const auto& entry) {
+        const auto& [name, record] = entry;
+        if (has(name)) return false;
+        log_.info("server_state_forgotten", {{"cluster", name.first},
+                                             {"server", name.second},
+                                             {"state", to_string(record.duty)},
+                                             {"reason", record.reason}});
+        return true;
+    });
+    if (forgotten == 0 || path_.empty()) return;
+    if (!is_saving_) {
+        save();
+    } else {
+        unsaved_.emplace_back([](const Status&) {});  // what is being written has them still
+    }
+}
+
 void Duties::save() {
     is_saving_ = true;
     auto work = std::make_shared<Work>();

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "config/settings.h"
 #include "health/view.h"
 #include "protocol/base/log.h"
 #include "protocol/base/result.h"
@@ -40,6 +41,10 @@ public:
     /// `on_saved` is called when the record is on disk, or with why it won't be there after a restart.
     void set(const std::string& cluster, const std::string& server, Record record,
              std::function<void(Status)> on_saved);
+
+    /// A configuration is in use: what was said of servers that it doesn't have is forgotten, and told of in
+    /// the log. A server of the same name that comes later is another one, and serves.
+    void forget_absent(const config::Settings& settings);
 
     // For tests.
     static std::string to_text(const Records& records);

@@ -9,12 +9,14 @@
 #include <utility>
 
 #include "config/units.h"
+#include "proxy/admin/json_fields.h"
 #include "proxy/app/tables.h"
 
 namespace holdfast::app {
 
 namespace {
 
+using admin::list_of;
 using nlohmann::json;
 using std::chrono::steady_clock;
 
@@ -151,8 +153,9 @@ int show_servers(const Operation& operation, Streams to) {
 }
 
 int show_sessions(const Operation& operation, Streams to) {
-    std::string path = "/api/v1/sessions";
-    if (!operation.subject.empty()) path += "?cluster=" + escaped(operation.subject);
+    std::string path = "/api/v1/sessions?cluster=" + escaped(operation.subject);
+    path += "&order=" + escaped(operation.sort) + "&filter=" + escaped(operation.filter);
+    if (operation.limit > 0) path += "&limit=" + std::to_string(operation.limit);
     return show(operation, to, path, [&](const json& sessions) { print_sessions(sessions, to.out); });
 }
 

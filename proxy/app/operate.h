@@ -28,6 +28,9 @@ struct Operation {
     bool force = false;
     bool dry_run = false;
     uint64_t after = 0;
+    uint64_t limit = 0;  // of sessions; 0: as many as the proxy lists by itself
+    std::string sort;    // of sessions; empty: those that wait longest first
+    std::string filter;  // of sessions
 };
 
 struct Streams {

@@ -9,6 +9,7 @@
 #include "config/flatten.h"
 #include "proxy/app/diff.h"
 #include "proxy/app/report.h"
+#include "proxy/app/session_list.h"
 #include "proxy/engine/session.h"
 
 namespace holdfast::app {
@@ -20,9 +21,6 @@ using admin::refusal;
 using nlohmann::json;
 
 namespace {
-
-/// A list for people and pages; a script that wants all of them asks cluster by cluster.
-constexpr size_t sessions_listed_max = 10'000;
 
 Outcome no_cluster(const std::string& name) {
     return refusal(404, "there is no cluster \"" + name + "\"", "`holdfast status` names them");
@@ -69,22 +67,25 @@ json Panel::status() const {
     return out;
 }
 
-json Panel::sessions(const std::string& cluster) const {
-    json list = json::array();
-    bool is_complete = true;
-    for (const auto& each : parts_.service.clusters()) {
-        if (!cluster.empty() && each.settings->name != cluster) continue;
+json Panel::sessions(const admin::SessionQuery& query) const {
+    const auto clusters = parts_.service.clusters();  // outlives the names in the list
+    std::vector<ListedSession> list;
+    for (const auto& each : clusters) {
+        if (!query.cluster.empty() && each.settings->name != query.cluster) continue;
+        const health::View& view = each.cluster->view();
+        const auto name = [&](const std::optional<ServerId>& id) {
+            const health::ServerView* server = id ? view.find(*id) : nullptr;
+            return server != nullptr ? std::string_view(server->name) : std::string_view();
+        };
+        list.reserve(list.size() + each.cluster->sessions());
         each.cluster->for_each_session([&](const engine::Session& session) {
-            if (list.size() < sessions_listed_max) {
-                list.push_back(describe(session.info(), *each.cluster));
-            } else {
-                is_complete = false;
-            }
+            engine::SessionInfo info = session.info();
+            const std::string_view server = name(info.server);
+            const std::string_view reads_from = name(info.reads_from);
+            list.push_back({std::move(info), each.settings->name, server, reads_from});
         });
     }
-    std::sort(list.begin(), list.end(),
-              [](const json& a, const json& b) { return a["id"].get<uint64_t>() < b["id"].get<uint64_t>(); });
-    return {{"sessions", std::move(list)}, {"complete", is_complete}};
+    return list_sessions(std::move(list), query);
 }
 
 json Panel::events(uint64_t after) const {

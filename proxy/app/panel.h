@@ -32,7 +32,7 @@ public:
     explicit Panel(Parts parts);
 
     nlohmann::json status() const override;
-    nlohmann::json sessions(const std::string& cluster) const override;
+    nlohmann::json sessions(const admin::SessionQuery& query) const override;
     nlohmann::json events(uint64_t after) const override;
     nlohmann::json config() const override;
     void diff(admin::OnOutcome on_done) override;

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "config/address.h"
+#include "proxy/engine/session.h"
 
 namespace holdfast::app {
 
@@ -25,17 +26,7 @@ json or_null(const std::optional<Duration>& duration) {
     return duration ? json(seconds(*duration)) : json();
 }
 
-std::string_view word(config::ListenerRole role) {
-    switch (role) {
-        case config::ListenerRole::automatic: return "auto";
-        case config::ListenerRole::primary: return "primary";
-        case config::ListenerRole::replica: return "replica";
-        case config::ListenerRole::tcp: return "tcp";
-    }
-    return "unknown";
-}
-
-std::string_view word(config::ClientTlsMode mode) {
+std::string_view tls_word(config::ClientTlsMode mode) {
     switch (mode) {
         case config::ClientTlsMode::disable: return "disable";
         case config::ClientTlsMode::prefer: return "prefer";
@@ -91,7 +82,7 @@ json describe_listener(const config::Listener& listener) {
     json out;
     for (const auto& endpoint : listener.listen) out["addresses"].push_back(config::to_text(endpoint));
     out["role"] = word(listener.role);
-    out["tls"] = word(listener.tls.mode);
+    out["tls"] = tls_word(listener.tls.mode);
     return out;
 }
 
@@ -115,6 +106,16 @@ json count_sessions(const engine::Cluster& cluster) {
 }
 
 }  // namespace
+
+std::string_view word(config::ListenerRole role) {
+    switch (role) {
+        case config::ListenerRole::automatic: return "auto";
+        case config::ListenerRole::primary: return "primary";
+        case config::ListenerRole::replica: return "replica";
+        case config::ListenerRole::tcp: return "tcp";
+    }
+    return "unknown";
+}
 
 json describe(const engine::Cluster& cluster, const config::Cluster& settings, bool probed,
               const Duties& duties, TimePoint now) {
@@ -143,33 +144,6 @@ json describe(const engine::Cluster& cluster, const config::Cluster& settings, b
     out["listeners"] = json::array();
     for (const auto& listener : settings.listeners) out["listeners"].push_back(describe_listener(listener));
     out["sessions"] = count_sessions(cluster);
-    return out;
-}
-
-json describe(const engine::SessionInfo& session, const engine::Cluster& cluster) {
-    const auto name = [&](const std::optional<ServerId>& id) {
-        const health::ServerView* server = id ? cluster.view().find(*id) : nullptr;
-        return server != nullptr ? json(server->name) : json();
-    };
-    json out;
-    out["id"] = session.id.value;
-    out["cluster"] = cluster.settings().name;
-    out["user"] = session.user;
-    out["database"] = session.database;
-    out["application"] = session.application_name;
-    out["client"] = session.peer;
-    out["listener"] = word(session.listener);
-    out["state"] = to_string(session.state);
-    out["waits_for"] = session.waits_for;
-    out["server"] = name(session.server);
-    out["reads_from"] = name(session.reads_from);
-    out["pinned_by"] = session.pinned_by;
-    out["age_s"] = seconds(session.lived);
-    out["running_s"] = or_null(session.running);
-    out["held_s"] = or_null(session.held);
-    out["statements"] = session.statements;
-    out["bytes_in"] = session.bytes_in;
-    out["bytes_out"] = session.bytes_out;
     return out;
 }
 

@@ -1,12 +1,13 @@
 #pragma once
 
+#include <string_view>
+
 #include <nlohmann/json.hpp>
 
 #include "config/settings.h"
 #include "protocol/base/clock.h"
 #include "proxy/app/duties.h"
 #include "proxy/engine/cluster.h"
-#include "proxy/engine/session.h"
 
 /// What operators are shown, as JSON; described by openapi.json. Times are seconds: ages, not times of day,
 /// unless the name says `unix`.
@@ -16,7 +17,7 @@ namespace holdfast::app {
 nlohmann::json describe(const engine::Cluster& cluster, const config::Cluster& settings, bool probed,
                         const Duties& duties, TimePoint now);
 
-/// One client's session. A server that has been taken away has no name any more.
-nlohmann::json describe(const engine::SessionInfo& session, const engine::Cluster& cluster);
+/// A listener's role, as the configuration says it.
+std::string_view word(config::ListenerRole role);
 
 }  // namespace holdfast::app

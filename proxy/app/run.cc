@@ -112,6 +112,7 @@ private:
             http_ = *std::move(opened);
         }
         settings_ = candidate.settings;
+        duties_.forget_absent(next);
         program_log_.set_threshold(admin::to_level(next.proxy.log_level));
         program_log_.set_format(next.proxy.log_format);
         const uint64_t descriptors = raise_descriptor_limit();

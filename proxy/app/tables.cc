@@ -7,32 +7,22 @@
 #include <ctime>
 #include <ostream>
 
+#include "proxy/admin/json_fields.h"
+
 namespace holdfast::app {
 
 namespace {
 
+using admin::flag_of;
+using admin::list_of;
+using admin::number_of;
+using admin::reason_of;
+using admin::text_of;
 using nlohmann::json;
 using Row = std::vector<std::string>;
 
-std::string text_of(const json& object, const char* name) {
-    const auto found = object.find(name);
-    if (found == object.end() || found->is_null()) return {};
-    if (found->is_string()) return found->get<std::string>();
-    return found->dump();
-}
-
 std::string or_dash(std::string text) {
     return text.empty() ? "-" : std::move(text);
-}
-
-bool flag_of(const json& object, const char* name) {
-    const auto found = object.find(name);
-    return found != object.end() && found->is_boolean() && found->get<bool>();
-}
-
-uint64_t number_of(const json& object, const char* name) {
-    const auto found = object.find(name);
-    return found != object.end() && found->is_number() ? found->get<uint64_t>() : 0;
 }
 
 /// Characters, not bytes; wide ones count as one.
@@ -47,15 +37,6 @@ std::string harmless(std::string text) {
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
     }
     return text;
-}
-
-/// Why a server is as it is: its own reason, and the operator's.
-std::string reason_of(const json& server) {
-    std::string reason = text_of(server, "reason");
-    if (const std::string said = text_of(server, "state_reason"); !said.empty()) {
-        reason += (reason.empty() ? "" : "; ") + said;
-    }
-    return reason;
 }
 
 std::string lag_of(const json& server) {
@@ -92,12 +73,6 @@ std::string primary_line(const json& cluster) {
 }
 
 }  // namespace
-
-const json& list_of(const json& object, const char* name) {
-    static const json empty = json::array();
-    const auto found = object.find(name);
-    return found == object.end() || !found->is_array() ? empty : *found;
-}
 
 void print_table(const std::vector<Row>& rows, std::ostream& out) {
     std::vector<size_t> widths;
@@ -209,7 +184,10 @@ void print_sessions(const json& sessions, std::ostream& out) {
                         text_of(each, "waits_for")});
     }
     print_table(rows, out);
-    if (!sessions.value("complete", true)) out << "(there are more; ask for one cluster)\n";
+    if (!sessions.value("complete", true)) {
+        out << '(' << list_of(sessions, "sessions").size() << " of " << text_of(sessions, "matching")
+            << "; --limit shows more, --filter fewer)\n";
+    }
 }
 
 void print_events(const json& events, std::ostream& out) {

@@ -17,9 +17,6 @@ std::string age_text(const nlohmann::json& seconds);
 /// "812 B", "4.2 MiB"; null: "-".
 std::string bytes_text(const nlohmann::json& bytes);
 
-/// The array under this name of an answer; an empty one when there is none.
-const nlohmann::json& list_of(const nlohmann::json& object, const char* name);
-
 /// Of a status: each cluster with its servers; `cluster` empty: all.
 void print_status(const nlohmann::json& status, const std::string& cluster, std::ostream& out);
 void print_servers(const nlohmann::json& status, const std::string& cluster, std::ostream& out);

@@ -33,10 +33,10 @@ test('buckets of both targets count, the proxy’s own answers do not', () => {
   assert.deepEqual([...shop.done], [['primary', 4], ['replica', 4]]);
 });
 
-test('a server’s statements are summed over their kinds; one that has had none stands at 0', () => {
+test('a server’s statements are summed over its targets; one that has had none stands at 0', () => {
   const text = 'holdfast_server_up{cluster="shop",server="pg1"} 1\nholdfast_server_up{cluster="shop",server="pg2"} 1\n' +
-    'holdfast_statements_total{cluster="shop",server="pg1",target="primary",route="classified",reason="write"} 3\n' +
-    'holdfast_statements_total{cluster="shop",server="pg1",target="primary",route="classified",reason="read"} 4\n';
+    'holdfast_statements_total{cluster="shop",server="pg1",target="primary"} 3\n' +
+    'holdfast_statements_total{cluster="shop",server="pg1",target="replica"} 4\n';
   const shop = get('countersByCluster')(get('parseMetrics')(text)).get('shop');
   assert.deepEqual([...shop.servers], [['pg1', 7], ['pg2', 0]]);
 });

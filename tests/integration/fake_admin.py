@@ -4,6 +4,7 @@ import http.server
 import json
 import threading
 import time
+import urllib.parse
 
 
 def server(name, role="replica", **more):
@@ -49,6 +50,12 @@ class FakeAdmin:
         return {"version": "0.1.0", "pid": 4711, "started_unix": int(self.began) - 7000, "uptime_s": 7000 + time.time() - self.began, "ready": True,
                 "shutting_down": False, "config_file": "/etc/holdfast/holdfast.toml", "clients": 24, "clients_max": 1000, "clusters": self.clusters}
 
+    def list_sessions(self, limit, offset=0, filter=""):
+        fitting = [each for each in self.sessions
+                   if all(word in "\n".join(map(str, each.values())).lower() for word in filter.lower().split())]
+        fitting.sort(key=lambda each: (-(each["held_s"] or 0), each["id"]))
+        return {"sessions": fitting[int(offset):int(offset) + int(limit)], "total": len(self.sessions), "matching": len(fitting)}
+
     def metrics(self):
         age = time.time() - self.began + 100
         lines = []
@@ -61,7 +68,7 @@ class FakeAdmin:
                     share = 1 if bound == "+Inf" else min(1, bound / (self.latency * 2))
                     lines.append(f'holdfast_statement_duration_seconds_bucket{{cluster="{name}",target="{target}",le="{bound}"}} {total * share}')
             for entry in each["servers"]:
-                lines.append(f'holdfast_statements_total{{cluster="{name}",reason="read",route="classified",server="{entry["name"]}",target="replica"}} {self.per_second.get(entry["name"], 0) * age}')
+                lines.append(f'holdfast_statements_total{{cluster="{name}",server="{entry["name"]}",target="replica"}} {self.per_second.get(entry["name"], 0) * age}')
             lines.append(f'holdfast_statement_errors_total{{cluster="{name}",class="40"}} 0')
         return "\n".join(lines) + "\n"
 
@@ -70,13 +77,13 @@ class FakeAdmin:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
-                path = self.path.partition("?")[0]
+                path, _, query = self.path.partition("?")
                 fake.asked.append(path)
                 if fake.is_silent:
                     self.close_connection = True
                     return
                 answers = {"/": lambda: fake.page, "/metrics": fake.metrics, "/api/v1/status": lambda: json.dumps(fake.status()),
-                           "/api/v1/sessions": lambda: json.dumps({"sessions": fake.sessions, "complete": True}),
+                           "/api/v1/sessions": lambda: json.dumps(fake.list_sessions(**dict(urllib.parse.parse_qsl(query)))),
                            "/api/v1/events": lambda: json.dumps({"events": fake.events}),
                            "/api/v1/config": lambda: json.dumps({"settings": [{"path": f"cluster.shop.key{n}", "value": str(n)} for n in range(60)]})}
                 body = answers[path]().encode()

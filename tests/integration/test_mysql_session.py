@@ -67,7 +67,7 @@ def test_the_servers_own_sql_mode_is_known_from_the_first_statement(make_maria, 
     proxy = start_proxy(cluster)
     with contextlib.closing(proxy.connect()) as connection:
         ask(connection, write)
-        assert proxy.metrics().sum("holdfast_statements_total", reason="row_lock") == 1
+        assert proxy.metrics().sum("holdfast_routing_decisions_total", reason="row_lock") == 1
     # A connection of the pool, reset between two sessions, is as its login found it.
     cluster.primary.execute("SET GLOBAL sql_mode = ''")
     with contextlib.closing(proxy.connect()) as connection:

@@ -2,8 +2,9 @@
 
 import re
 
-STATEMENTS = "holdfast_statements_total"              # cluster, target, route, reason
-CORRECTIONS = "holdfast_corrections_total"            # cluster, server
+STATEMENTS = "holdfast_statements_total"              # cluster, server, target
+DECISIONS = "holdfast_routing_decisions_total"        # cluster, target, route, reason
+CORRECTIONS = "holdfast_corrections_total"            # cluster
 HELD = "holdfast_held_statements_total"               # cluster, outcome
 SERVER_STATE = "holdfast_server_state"                # cluster, server, state: 1 for the state it is in
 CLIENTS = "holdfast_client_connections"               # cluster, state

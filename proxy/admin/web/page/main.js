@@ -141,7 +141,7 @@ const loops = {
   sessions: new Loop(paceMs.sessions, async () => {
     if (!sessions.isSeen || document.hidden) return 0;
     const began = performance.now();
-    sessions.take(await getJson('/api/v1/sessions'));
+    sessions.take(await getJson(sessions.path()));
     return Math.max(paceMs.sessions, 20 * (performance.now() - began));
   }),
 };
@@ -150,6 +150,6 @@ function refreshSoon() {
   for (const loop of Object.values(loops)) loop.now();
 }
 
-sessions.onSeen = () => loops.sessions.now();
+sessions.onWanted = () => loops.sessions.now();
 document.addEventListener('visibilitychange', () => { if (!document.hidden) refreshSoon(); });
 prepareActions();

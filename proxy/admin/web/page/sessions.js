@@ -1,52 +1,43 @@
-// The sessions: those that wait longest first, a page at a time. There may be ten thousand of them, so they are asked
-// for only while they can be seen, and less often the longer the proxy takes to list them.
+// The sessions: those that wait longest first, a page at a time. There may be ten thousand of them, so that the proxy
+// chooses and sorts; it is asked only while they can be seen, and less often the longer it takes.
 
 const sessionsOnPage = 50;
 
 const stateWords = { login: 'logging in', idle: 'idle', active: 'active', in_transaction: 'in a transaction', held: 'held' };
 
-function sessionOrder(a, b) {
-  return (b.held_s ?? -1) - (a.held_s ?? -1) || (b.running_s ?? -1) - (a.running_s ?? -1) || a.id - b.id;
-}
-
 class Sessions {
   constructor() {
-    this.all = [];
-    this.isComplete = true;
     this.page = 0;
     this.isSeen = false;
     this.filter = byId('sessions-filter');
-    this.filter.addEventListener('input', () => { this.page = 0; this.draw(); });
-    byId('sessions-back').addEventListener('click', () => { this.page -= 1; this.draw(); });
-    byId('sessions-next').addEventListener('click', () => { this.page += 1; this.draw(); });
+    this.filter.addEventListener('input', () => this.turn(0));
+    byId('sessions-back').addEventListener('click', () => this.turn(Math.max(0, this.page - 1)));
+    byId('sessions-next').addEventListener('click', () => this.turn(this.page + 1));
     new IntersectionObserver((entries) => {
       this.isSeen = entries[entries.length - 1].isIntersecting;
-      if (this.isSeen && this.onSeen) this.onSeen();
+      if (this.isSeen && this.onWanted) this.onWanted();
     }, { rootMargin: '100px' }).observe(byId('sessions'));
   }
 
-  take(answer) {
-    this.all = answer.sessions.sort(sessionOrder);
-    this.isComplete = answer.complete;
-    this.draw();
+  turn(page) {
+    this.page = page;
+    if (this.onWanted) this.onWanted();
   }
 
-  draw() {
-    const wanted = this.filter.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
-    const fits = (session) => {
-      const text = [session.id, session.cluster, session.user, session.database, session.application, session.client,
-        stateWords[session.state], session.state, session.waits_for, session.server, session.pinned_by].join('\n').toLowerCase();
-      return wanted.every((word) => text.includes(word));
-    };
-    const chosen = wanted.length ? this.all.filter(fits) : this.all;
-    const pages = Math.max(1, Math.ceil(chosen.length / sessionsOnPage));
-    this.page = Math.max(0, Math.min(this.page, pages - 1));
-    const shown = chosen.slice(this.page * sessionsOnPage, (this.page + 1) * sessionsOnPage);
-    keyed(byId('sessions-rows'), shown, (session) => session.id, makeSession, updateSession);
-    const total = `${count(this.all.length)}${this.isComplete ? '' : ' listed, and there are more'}`;
-    setText(byId('sessions-count'), wanted.length ? `${count(chosen.length)} of ${total}` : total);
-    byId('sessions-none').hidden = chosen.length > 0;
-    setText(byId('sessions-none'), this.all.length ? 'None fits the filter.' : 'Nobody is connected.');
+  /** What to ask the proxy for. */
+  path() {
+    const query = new URLSearchParams({ limit: sessionsOnPage, offset: this.page * sessionsOnPage, filter: this.filter.value.trim() });
+    return `/api/v1/sessions?${query}`;
+  }
+
+  take({ sessions, total, matching }) {
+    const pages = Math.max(1, Math.ceil(matching / sessionsOnPage));
+    if (this.page >= pages) return this.turn(pages - 1);  // they have become fewer
+    const isFiltered = this.filter.value.trim() !== '';
+    keyed(byId('sessions-rows'), sessions, (session) => session.id, makeSession, updateSession);
+    setText(byId('sessions-count'), isFiltered ? `${count(matching)} of ${count(total)}` : count(total));
+    byId('sessions-none').hidden = matching > 0;
+    setText(byId('sessions-none'), total ? 'None fits the filter.' : 'Nobody is connected.');
     byId('sessions-pages').hidden = pages === 1;
     setText(byId('sessions-page'), `${this.page + 1} of ${pages}`);
     byId('sessions-back').disabled = this.page === 0;

@@ -12,6 +12,7 @@ const sentences = {
   writes_resumed: (f) => ['good', 'The first write after the failover was answered', known(f.outage_ms) ? `after ${latencyWords(f.outage_ms / 1000)}` : ''],
   server_state_changed: (f) => [healthTone(f.to), f.from === f.to ? `${f.server}: its role is ${f.role}` : `${f.server}: ${f.from} → ${f.to}`, f.reason || (f.from === f.to ? '' : f.role)],
   server_state_set: (f) => ['order', `${f.server}: set to ${f.to}`, byWords(f)],
+  server_state_forgotten: (f) => ['order', `${f.server}: taken out of the configuration, and its state (${f.state}) forgotten`, f.reason],
   cluster_paused: (f) => ['order', f.limit_ms ? `Paused for at most ${spanWords(f.limit_ms / 1000)}` : 'Paused until it is resumed', byWords(f)],
   cluster_resumed: (f) => ['order', 'Resumed', byWords(f)],
   cluster_removed: () => ['order', 'Taken out of the configuration', ''],

@@ -17,7 +17,13 @@ namespace {
 class FakeControl final : public Control {
 public:
     json status() const override { return {{"clusters", json::array()}}; }
-    json sessions(const std::string& cluster) const override { return {{"of", cluster}}; }
+    json sessions(const SessionQuery& query) const override {
+        return {{"of", query.cluster},
+                {"filter", query.filter},
+                {"order", to_string(query.order)},
+                {"offset", query.offset},
+                {"limit", query.limit}};
+    }
     json events(uint64_t after) const override { return {{"after", after}}; }
     json config() const override { return json::object(); }
     void diff(OnOutcome on_done) override { later = std::move(on_done); }
@@ -92,6 +98,49 @@ TEST_CASE("api: what changes something over TCP needs the token") {
     CHECK(api.ask("POST", "/api/v1/pause", body) == 200);
 }
 
+TEST_CASE("api: every order needs the token, and a wrong one does nothing") {
+    Api api;
+    api.token = Secret("s3cret");
+    const json described = json::parse(openapi_text());
+    int orders = 0;
+    for (const auto& [path, methods] : described["paths"].items()) {
+        if (!methods.contains("post")) continue;
+        CAPTURE(path);
+        ++orders;
+        const std::string body = R"({"cluster":"a","server":"b","state":"drain","session":7})";
+        for (const char* header : {"", "Bearer s3creT"}) {
+            api.request.authorization = header;
+            CHECK(api.ask("POST", path, body) == 401);
+            CHECK(api.control.asked.empty());
+        }
+        api.request.authorization = "Bearer s3cret";
+        CHECK(api.ask("POST", path, body) == 200);
+        CHECK_FALSE(api.control.asked.empty());
+    }
+    CHECK(orders == 5);
+}
+
+TEST_CASE("api: whether a token is right can be asked, and changes nothing") {
+    Api api;
+    CHECK(api.ask("GET", "/api/v1/token") == 403);  // none is configured
+    api.token = Secret("s3cret");
+    for (const char* header : {"", "Bearer ", "Bearer s3cre", "Bearer s3creT", "Bearer s3cretx", "s3cret"}) {
+        api.request.authorization = header;
+        CHECK(api.ask("GET", "/api/v1/token") == 401);
+    }
+    api.request.authorization = "Bearer s3cret";
+    CHECK(api.ask("GET", "/api/v1/token") == 200);
+    CHECK(api.answer() == json::parse(R"({"valid":true})"));
+    CHECK(api.ask("POST", "/api/v1/token") == 405);
+    CHECK(api.control.asked.empty());
+    api.request.host = "proxy:9600";
+    api.request.origin = "http://evil.example";
+    CHECK(api.ask("GET", "/api/v1/token") == 403);
+    api.request = {};
+    api.request.is_local = true;
+    CHECK(api.ask("GET", "/api/v1/token") == 200);
+}
+
 TEST_CASE("api: over the Unix socket the file's mode has decided") {
     Api api;
     api.request.is_local = true;
@@ -156,6 +205,28 @@ TEST_CASE("api: methods and paths") {
     for (const char* bad : {"-1", "1x", "99999999999999999999"}) {
         api.request.query["after"] = bad;
         CHECK(api.ask("GET", "/api/v1/events") == 400);
+    }
+}
+
+TEST_CASE("api: how many sessions are listed is bounded, and which is the caller's to say") {
+    Api api;
+    CHECK(api.ask("GET", "/api/v1/sessions") == 200);
+    CHECK(api.answer() == json::parse(R"({"of":"","filter":"","order":"waiting","offset":0,"limit":100})"));
+    api.request.query = {
+        {"cluster", "a"}, {"filter", "x y"}, {"order", "bytes"}, {"offset", "2000"}, {"limit", "500"}};
+    CHECK(api.ask("GET", "/api/v1/sessions") == 200);
+    CHECK(api.answer() ==
+          json::parse(R"({"of":"a","filter":"x y","order":"bytes","offset":2000,"limit":500})"));
+    for (const auto& [name, value] :
+         std::initializer_list<std::pair<const char*, const char*>>{{"limit", "0"},
+                                                                    {"limit", "501"},
+                                                                    {"limit", "-1"},
+                                                                    {"limit", "all"},
+                                                                    {"offset", "x"},
+                                                                    {"order", "size"}}) {
+        CAPTURE(value);
+        api.request.query = {{name, value}};
+        CHECK(api.ask("GET", "/api/v1/sessions") == 400);
     }
 }
 

@@ -25,15 +25,11 @@ holdfast_client_bytes_total{cluster="shop",direction="received"} 0
 # HELP holdfast_hold_duration_seconds How long statements waited for a server.
 # TYPE holdfast_hold_duration_seconds histogram
 holdfast_hold_duration_seconds_bucket{cluster="shop",le="0.01"} 0
-holdfast_hold_duration_seconds_bucket{cluster="shop",le="0.05"} 0
 holdfast_hold_duration_seconds_bucket{cluster="shop",le="0.1"} 0
-holdfast_hold_duration_seconds_bucket{cluster="shop",le="0.25"} 1
 holdfast_hold_duration_seconds_bucket{cluster="shop",le="0.5"} 1
 holdfast_hold_duration_seconds_bucket{cluster="shop",le="1"} 1
-holdfast_hold_duration_seconds_bucket{cluster="shop",le="2"} 1
 holdfast_hold_duration_seconds_bucket{cluster="shop",le="5"} 1
 holdfast_hold_duration_seconds_bucket{cluster="shop",le="10"} 1
-holdfast_hold_duration_seconds_bucket{cluster="shop",le="20"} 1
 holdfast_hold_duration_seconds_bucket{cluster="shop",le="30"} 1
 holdfast_hold_duration_seconds_bucket{cluster="shop",le="60"} 1
 holdfast_hold_duration_seconds_bucket{cluster="shop",le="+Inf"} 2
