@@ -10,6 +10,7 @@
 #include "proxy/app/diff.h"
 #include "proxy/app/report.h"
 #include "proxy/engine/session.h"
+#include "proxy/engine/tcp_relay.h"
 
 namespace holdfast::app {
 
@@ -74,13 +75,15 @@ json Panel::sessions(const std::string& cluster) const {
     bool is_complete = true;
     for (const auto& each : parts_.service.clusters()) {
         if (!cluster.empty() && each.settings->name != cluster) continue;
-        each.cluster->for_each_session([&](const engine::Session& session) {
+        const auto add = [&](const auto& session) {
             if (list.size() < sessions_listed_max) {
                 list.push_back(describe(session.info(), *each.cluster));
             } else {
                 is_complete = false;
             }
-        });
+        };
+        each.cluster->for_each_session(add);
+        each.cluster->for_each_relay(add);
     }
     std::sort(list.begin(), list.end(),
               [](const json& a, const json& b) { return a["id"].get<uint64_t>() < b["id"].get<uint64_t>(); });
@@ -203,6 +206,11 @@ Outcome Panel::pause(const std::string& cluster, std::chrono::milliseconds limit
     Outcome outcome;
     outcome.body["cluster"] = cluster;
     outcome.body["paused"] = true;
+    uint64_t relayed = 0;
+    at->cluster->for_each_relay([&](const engine::TcpRelay& relay) {
+        if (relay.client_state() == engine::ClientState::active) ++relayed;
+    });
+    outcome.body["relayed"] = relayed;
     return outcome;
 }
 

@@ -1,9 +1,8 @@
 // What the data path saw before any probe.
-#include "health/topology.h"
-
 #include <doctest/doctest.h>
 
 #include "cluster_lab.h"
+#include "health/topology.h"
 
 using namespace holdfast;
 using namespace holdfast::health;

@@ -1,9 +1,8 @@
 // How far replicas are behind, and which of them may be read.
-#include "health/topology.h"
-
 #include <doctest/doctest.h>
 
 #include "cluster_lab.h"
+#include "health/topology.h"
 
 using namespace holdfast;
 using namespace holdfast::health;

@@ -1,9 +1,8 @@
 // A changed configuration for servers of which something is known.
-#include "health/topology.h"
-
 #include <doctest/doctest.h>
 
 #include "cluster_lab.h"
+#include "health/topology.h"
 
 using namespace holdfast;
 using namespace holdfast::health;

@@ -22,7 +22,8 @@ namespace holdfast::mysql::testing {
 using dialect::Step;
 
 inline const std::string native_stored = "*7614BE58636C810A9D8970A50B3B2A78450413E4";  // of "pencil"
-inline const std::string sha2_stored = "$A$005$0123456789abcdefghijZHS5X.X49DUb8YRsZNlCNLabEBF/M9o0fkMGXp2KGM0";
+inline const std::string sha2_stored =
+    "$A$005$0123456789abcdefghijZHS5X.X49DUb8YRsZNlCNLabEBF/M9o0fkMGXp2KGM0";
 inline const std::string mariadb_version = "5.5.5-10.11.6-MariaDB";
 inline const std::string mysql_version = "8.0.36";
 
