@@ -79,18 +79,30 @@ void check_service(Context& context, const Cluster& cluster, const std::vector<U
 void check_relays(Context& context, const Cluster& cluster) {
     const Limits& limits = cluster.limits;
     const Timeouts& timeouts = cluster.timeouts;
-    const bool has_any = !cluster.access.empty() || limits.user_connections > 0 ||
-                         limits.database_connections > 0 || !limits.exceptions.empty() ||
-                         limits.login_failures > 0 || timeouts.idle.count() > 0 ||
-                         timeouts.idle_in_transaction.count() > 0 || timeouts.transaction.count() > 0 ||
-                         timeouts.query.count() > 0;
+    const bool has_unheld = limits.user_connections > 0 || limits.database_connections > 0 ||
+                            !limits.exceptions.empty() || limits.login_failures > 0 ||
+                            timeouts.idle_in_transaction.count() > 0 || timeouts.transaction.count() > 0 ||
+                            timeouts.query.count() > 0;
+    const bool has_unread = std::any_of(cluster.access.begin(), cluster.access.end(), [](const auto& rule) {
+        return rule.user || rule.database || rule.tls;
+    });
     for (const Listener& listener : cluster.listeners) {
-        if (!has_any || listener.role != ListenerRole::tcp) continue;
-        context.warning(
-            {listener.line, 1},
-            "cluster." + printable(cluster.name) +
-                ".listener: role \"tcp\" passes bytes on unread: access rules, limits of users and "
-                "databases, and timeouts do not hold there; restrict it with allow = [\"10.0.0.0/8\"]");
+        if (listener.role != ListenerRole::tcp) continue;
+        const std::string where =
+            "cluster." + printable(cluster.name) + ".listener: role \"tcp\" passes bytes on unread: ";
+        if (has_unheld) {
+            context.warning({listener.line, 1},
+                            where +
+                                "limits of users and databases, login_failures, and timeouts other than idle "
+                                "do not hold there; restrict it with allow = [\"10.0.0.0/8\"]");
+        }
+        if (has_unread) {
+            context.warning(
+                {listener.line, 1},
+                where +
+                    "an access rule with user, database or tls lets nobody in there, and one that "
+                    "denies keeps out all at its addresses; put rules of addresses alone first");
+        }
     }
 }
 

@@ -68,9 +68,12 @@ constexpr std::array rows{
         "How long sent bytes may stay unacknowledged before the connection counts as broken. 0s: as the "
         "system has it."),
     inherited("cluster.*.keepalive", Type::table, "", "", "TCP keep-alive, towards clients and servers."),
-    inherited("cluster.*.access", Type::tables, "", "",
-              "Who may log in; the first rule whose conditions all hold decides, and who matches none is "
-              "refused. Without rules: everyone."),
+    inherited(
+        "cluster.*.access", Type::tables, "", "",
+        "Who may log in; the first rule whose conditions all hold decides, and who matches none is "
+        "refused. Without rules: everyone. On a listener with role tcp, where only the address is known, a "
+        "rule with `user`, `database` or `tls` lets nobody in, and keeps out all at its addresses if it "
+        "denies."),
     inherited("cluster.*.limits", Type::table, "", "", "What clients may take of the proxy."),
     inherited("cluster.*.timeouts", Type::table, "", "",
               "After which clients are cut off, or statements cancelled."),
@@ -88,8 +91,8 @@ constexpr std::array rows{
         "Where clients connect; required."},
     Key{"cluster.*.listener[].role", Type::choice, "auto", "auto|primary|replica|tcp",
         "auto: reads and writes are split; primary, replica: everything goes there; tcp: bytes are passed on "
-        "to "
-        "the primary unread."},
+        "to the primary unread. What needs no login holds there too: `allow`, rules of addresses, "
+        "`proxy.max_clients`, `limits.connect_rate`, `timeouts.idle`."},
     Key{"cluster.*.listener[].tls", Type::table, "", "", "TLS towards clients."},
     Key{"cluster.*.listener[].tls.mode", Type::choice, "prefer", "disable|prefer|require",
         "prefer: for clients that ask for it; require: clients without it are refused."},
@@ -151,7 +154,9 @@ constexpr std::array rows{
 
     inherited(
         "cluster.*.timeouts.idle", Type::duration, "0s", "0s..24h",
-        "A client that asks for nothing for so long, outside a transaction, is disconnected. 0s: never."),
+        "A client that asks for nothing for so long, outside a transaction, is disconnected. 0s: never. On a "
+        "listener with role tcp: one whose connection has carried nothing for so long since its server sent "
+        "something, in a transaction or not."),
     inherited("cluster.*.timeouts.idle_in_transaction", Type::duration, "0s", "0s..24h",
               "The same inside a transaction, which is rolled back. 0s: never."),
     inherited("cluster.*.timeouts.transaction", Type::duration, "0s", "0s..24h",

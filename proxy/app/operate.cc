@@ -210,6 +210,10 @@ int pause_cluster(const Operation& operation, Streams to) {
         to.out << answer->dump(2) << '\n';
     } else {
         to.out << operation.subject << ": paused\n";
+        if (const auto relayed = answer->value("relayed", uint64_t{0}); relayed > 0) {
+            to.out << relayed << " connections through listeners with role = \"tcp\" go on: their bytes are "
+                   << "passed on unread\n";
+        }
     }
     if (!operation.wait) return exit_done;
     const auto working = [&](const json& status) -> uint64_t {

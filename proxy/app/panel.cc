@@ -11,6 +11,7 @@
 #include "proxy/app/report.h"
 #include "proxy/app/session_list.h"
 #include "proxy/engine/session.h"
+#include "proxy/engine/tcp_relay.h"
 
 namespace holdfast::app {
 
@@ -78,12 +79,14 @@ json Panel::sessions(const admin::SessionQuery& query) const {
             return server != nullptr ? std::string_view(server->name) : std::string_view();
         };
         list.reserve(list.size() + each.cluster->sessions());
-        each.cluster->for_each_session([&](const engine::Session& session) {
+        const auto add = [&](const auto& session) {
             engine::SessionInfo info = session.info();
             const std::string_view server = name(info.server);
             const std::string_view reads_from = name(info.reads_from);
             list.push_back({std::move(info), each.settings->name, server, reads_from});
-        });
+        };
+        each.cluster->for_each_session(add);
+        each.cluster->for_each_relay(add);
     }
     return list_sessions(std::move(list), query);
 }
@@ -204,6 +207,11 @@ Outcome Panel::pause(const std::string& cluster, std::chrono::milliseconds limit
     Outcome outcome;
     outcome.body["cluster"] = cluster;
     outcome.body["paused"] = true;
+    uint64_t relayed = 0;
+    at->cluster->for_each_relay([&](const engine::TcpRelay& relay) {
+        if (relay.client_state() == engine::ClientState::active) ++relayed;
+    });
+    outcome.body["relayed"] = relayed;
     return outcome;
 }
 

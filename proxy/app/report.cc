@@ -6,6 +6,7 @@
 
 #include "config/address.h"
 #include "proxy/engine/session.h"
+#include "proxy/engine/tcp_relay.h"
 
 namespace holdfast::app {
 
@@ -95,6 +96,11 @@ json count_sessions(const engine::Cluster& cluster) {
         if (session.is_pinned()) ++pinned;
         if (session.is_working()) ++working;
     });
+    uint64_t relayed = 0;
+    cluster.for_each_relay([&](const engine::TcpRelay& relay) {
+        ++by_state[static_cast<size_t>(relay.client_state())];
+        ++relayed;
+    });
     json out;
     for (size_t i = 0; i < by_state.size(); ++i) {
         out[std::string(to_string(static_cast<engine::ClientState>(i)))] = by_state[i];
@@ -102,6 +108,7 @@ json count_sessions(const engine::Cluster& cluster) {
     out["total"] = cluster.sessions();
     out["pinned"] = pinned;
     out["working"] = working;
+    out["relayed"] = relayed;
     return out;
 }
 

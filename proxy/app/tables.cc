@@ -172,6 +172,8 @@ void print_sessions(const json& sessions, std::ostream& out) {
                            "SERVER", "READS FROM", "STATEMENTS", "PINNED BY", "WAITS FOR"}};
     for (const auto& each : list_of(sessions, "sessions")) {
         std::string state = text_of(each, "state");
+        const bool is_relay = text_of(each, "listener") == "tcp";
+        if (is_relay) state += " (tcp)";
         for (const char* name : {"running_s", "held_s"}) {
             const json since = each.value(name, json());
             if (!since.is_null()) state += " " + age_text(since);
@@ -180,7 +182,7 @@ void print_sessions(const json& sessions, std::ostream& out) {
                         or_dash(text_of(each, "database")), or_dash(text_of(each, "application")),
                         text_of(each, "client"), state, age_text(each.value("age_s", json())),
                         or_dash(text_of(each, "server")), or_dash(text_of(each, "reads_from")),
-                        text_of(each, "statements"), or_dash(text_of(each, "pinned_by")),
+                        is_relay ? "-" : text_of(each, "statements"), or_dash(text_of(each, "pinned_by")),
                         text_of(each, "waits_for")});
     }
     print_table(rows, out);

@@ -35,6 +35,10 @@ AccessRules::AccessRules(const std::vector<config::AccessRule>& rules) {
     }
 }
 
+bool AccessRules::Compiled::fits_address(Bytes ip) const {
+    return is_for_any_address || (ip.empty() ? is_for_local : networks.hold(ip));
+}
+
 AccessRules::Verdict AccessRules::judge(const Client& client) const {
     if (rules_.empty()) return {};
     // std::regex goes deeper with every character, and half a name must not match in place of all of it.
@@ -44,11 +48,21 @@ AccessRules::Verdict AccessRules::judge(const Client& client) const {
     }
     const auto holds = [&](const Compiled& rule) {
         if (rule.tls && *rule.tls != client.has_tls) return false;
-        const bool is_there = rule.is_for_any_address ||
-                              (client.ip.empty() ? rule.is_for_local : rule.networks.hold(client.ip));
-        return is_there && matches(rule.user, client.user) && matches(rule.database, client.database);
+        return rule.fits_address(client.ip) && matches(rule.user, client.user) &&
+               matches(rule.database, client.database);
     };
     const auto found = std::find_if(rules_.begin(), rules_.end(), holds);
+    if (found == rules_.end()) return {false, 0};
+    return {found->allows, found->line};
+}
+
+AccessRules::Verdict AccessRules::judge_unread(Bytes ip) const {
+    if (rules_.empty()) return {};
+    const auto decides = [&](const Compiled& rule) {
+        const bool is_certain = !rule.user && !rule.database && !rule.tls;
+        return rule.fits_address(ip) && (is_certain || !rule.allows);
+    };
+    const auto found = std::find_if(rules_.begin(), rules_.end(), decides);
     if (found == rules_.end()) return {false, 0};
     return {found->allows, found->line};
 }

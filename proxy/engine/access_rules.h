@@ -30,9 +30,15 @@ public:
     /// The first rule whose conditions all hold decides; without rules everyone may, else who matches none
     /// may not.
     Verdict judge(const Client& client) const;
+    /// The same for a client of whom only the address is known (empty: a Unix socket), because its bytes are
+    /// passed on unread: it may come in where the rules let everyone in whom it may turn out to be. A rule
+    /// for users, databases or TLS thus lets nobody in, and keeps out all that it may be meant for.
+    Verdict judge_unread(Bytes ip) const;
 
 private:
     struct Compiled {
+        bool fits_address(Bytes ip) const;
+
         std::optional<std::regex> user, database;
         config::Networks networks;
         bool is_for_local = false;

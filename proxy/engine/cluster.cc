@@ -7,6 +7,7 @@
 #include "protocol/base/proxy_header.h"
 #include "proxy/engine/cancel.h"
 #include "proxy/engine/session.h"
+#include "proxy/engine/tcp_relay.h"
 
 namespace holdfast::engine {
 namespace {
@@ -76,6 +77,7 @@ void Cluster::on_view(const health::View& view) {
             if (Session* session = find(id)) session->on_view_changed(primary_changed);
         }
     }
+    if (primary_changed) tell_relays([](TcpRelay& relay) { relay.on_news(); });
     if (!waiting_.empty()) wake_waiting();
 }
 
@@ -84,13 +86,13 @@ void Cluster::reconfigure(std::shared_ptr<const config::Cluster> settings) {
     rules_ = RuleSet(this->settings().routing.rules);
     access_ = AccessRules(this->settings().access);
     for (const auto& [id, session] : sessions_) session->on_settings_changed();
+    for (const auto& [id, relay] : relays_) relay->on_settings_changed();
     loads_.resize(std::max(loads_.size(), this->settings().servers.size()));
     wake_waiting();  // the pool may have grown
 }
 
 bool Cluster::is_in_use(ServerId server) const {
-    return std::any_of(open_.begin(), open_.end(),
-                       [&](const auto& each) { return each.first.first == server.value; });
+    return connections(server) > 0;
 }
 
 std::vector<uint32_t> Cluster::weights() const {
@@ -117,14 +119,18 @@ void Cluster::drain(const health::View& before) {
                 ++each;
             }
         }
-        drain_timers_[server.id.value] = world_.after(parts_.drain_timeout(), [this, id = server.id] {
-            std::vector<SessionId> ids;
-            for (const auto& [session_id, session] : sessions_) ids.push_back(session_id);
-            for (const SessionId each : ids) {
-                if (Session* session = find(each)) session->on_drain_over(id);
-            }
-        });
+        drain_timers_[server.id.value] =
+            world_.after(parts_.drain_timeout(), [this, id = server.id] { drain_over(id); });
     }
+}
+
+void Cluster::drain_over(ServerId server) {
+    std::vector<SessionId> ids;
+    for (const auto& [id, session] : sessions_) ids.push_back(id);
+    for (const SessionId id : ids) {
+        if (Session* session = find(id)) session->on_drain_over(server);
+    }
+    tell_relays([&](TcpRelay& relay) { relay.on_drain_over(server); });
 }
 
 void Cluster::enrol(Session& session) {

@@ -26,6 +26,7 @@
 namespace holdfast::engine {
 
 class Session;
+class TcpRelay;
 
 /// What a cluster is made of; the application (or the simulation) brings the parts.
 struct ClusterParts {
@@ -78,26 +79,31 @@ public:
     void reconfigure(std::shared_ptr<const config::Cluster> settings);
     /// Whether connections to the server in this place are still open.
     bool is_in_use(ServerId server) const;
-    /// From now on new units outside transactions wait, until resume() or for `limit` (zero: no limit).
+    /// From now on new units outside transactions wait, and relays that have no server yet, until resume() or
+    /// for `limit` (zero: no limit).
     void pause(Duration limit, std::function<void()> on_limit);
     void resume();
     bool is_paused() const { return is_paused_; }
-    /// Connections to the server, idle ones of the pool included, that are open or being opened.
+    /// Connections to the server, idle ones of the pool and relays' included, that are open or being opened.
     uint32_t connections(ServerId server) const;
     uint32_t idle_connections(ServerId server) const;
     /// Calls `visit` with each session; it must not end any.
     void for_each_session(const std::function<void(const Session&)>& visit) const;
+    /// The same for the clients whose bytes are passed on unread.
+    void for_each_relay(const std::function<void(const TcpRelay&)>& visit) const;
     /// No session begins any more, and those that fall idle end.
-    void begin_end() { is_ending_ = true; }
+    void begin_end();
     bool is_ending() const { return is_ending_; }
 
-    // Sessions: they enrol themselves.
+    // Sessions and relays: they enrol themselves.
     void enrol(Session& session);
     void strike(Session& session);
+    void enrol(TcpRelay& relay);
+    void strike(TcpRelay& relay);
     void wait_for_news(Session& session);  // called by held sessions; woken once
     void stop_waiting(Session& session);
     void wake_waiting();
-    size_t sessions() const { return sessions_.size(); }
+    size_t sessions() const { return sessions_.size() + relays_.size(); }
     Session* find(SessionId id) const;
 
     IdentityRef intern_identity(dialect::Identity identity);
@@ -152,6 +158,9 @@ private:
     void sweep_idle();
     bool is_wanted(ServerId server) const;
     void drain(const health::View& before);
+    void drain_over(ServerId server);
+    /// One may end while it is told.
+    void tell_relays(const std::function<void(TcpRelay&)>& tell);
 
     World& world_;
     Log& log_;
@@ -164,6 +173,7 @@ private:
     std::unique_ptr<SourceLimits> source_limits_;
     ByteBuffer scratch_;
     std::unordered_map<SessionId, Session*> sessions_;
+    std::unordered_map<SessionId, TcpRelay*> relays_;
     std::vector<SessionId> waiting_;
     std::unordered_map<std::string, IdentityRef> identities_;
     std::unordered_map<std::string, std::weak_ptr<const dialect::Parameters>> parameters_;

@@ -116,11 +116,11 @@ LinkOwner* Engine::accept(const EntranceRef& entrance, std::unique_ptr<Link> lin
              by_process_id_.contains(process_id(SessionId{next_id_})));
     const SessionId id{next_id_};
     if (is_tcp) {
-        if (!peer.is_allowed) {
+        if (!peer.is_allowed || !cluster.access().judge_unread(peer.source.ip()).is_allowed) {
             return refuse(cluster, *link, peer, CloseReason::access_denied, "28000",
                           "No access from this address");
         }
-        if (shutting_down_) return nullptr;
+        if (shutting_down_ || cluster.is_ending()) return nullptr;
         auto relay = std::make_unique<TcpRelay>(*this, id, cluster, std::move(peer));
         TcpRelay& added = *relay;
         relays_.emplace(id, std::move(relay));
@@ -205,6 +205,9 @@ void Engine::shut_down(std::function<void()> on_empty) {
         if (session->is_idle()) idle.push_back(session.get());
     }
     for (Session* session : idle) session->dismiss();
+    std::vector<TcpRelay*> relays;
+    for (auto& [id, relay] : relays_) relays.push_back(relay.get());
+    for (TcpRelay* relay : relays) relay->dismiss();
     world_.defer([this] { check_empty(); });
 }
 

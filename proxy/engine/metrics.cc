@@ -50,13 +50,14 @@ std::string_view to_string(CloseReason reason) {
         case CloseReason::idle_timeout: return "idle_timeout";
         case CloseReason::idle_in_transaction_timeout: return "idle_in_transaction_timeout";
         case CloseReason::transaction_timeout: return "transaction_timeout";
+        case CloseReason::server_gone: return "server_gone";
     }
     std::abort();
 }
 
-// The first letter says who ended the session (N nobody: the normal end, C the client, P the proxy's policy,
-// T a timeout, K an operator, R a resource limit, I the proxy itself), the second where (A accept or TLS,
-// L login, I idle, X in a transaction, D in the established stream, - anywhere).
+// The first letter says who ended the session (N nobody: the normal end, C the client, S the server, P the
+// proxy's policy, T a timeout, K an operator, R a resource limit, I the proxy itself), the second where (A
+// accept or TLS, L login, I idle, X in a transaction, D in the established stream, - anywhere).
 std::string_view end_code(CloseReason reason) {
     switch (reason) {
         case CloseReason::client_left: return "N-";
@@ -77,6 +78,7 @@ std::string_view end_code(CloseReason reason) {
         case CloseReason::idle_timeout: return "TI";
         case CloseReason::idle_in_transaction_timeout: return "TX";
         case CloseReason::transaction_timeout: return "TX";
+        case CloseReason::server_gone: return "S-";
     }
     std::abort();
 }

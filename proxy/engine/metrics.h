@@ -52,8 +52,9 @@ enum class CloseReason : uint8_t {
     idle_timeout,
     idle_in_transaction_timeout,
     transaction_timeout,
+    server_gone,  // of a byte relay: its server ended it, or is not the primary any more
 };
-inline constexpr int close_reason_count = 18;
+inline constexpr int close_reason_count = 19;
 std::string_view to_string(CloseReason reason);
 /// The two-letter end code of the session's log line (operations guide).
 std::string_view end_code(CloseReason reason);

@@ -572,3 +572,59 @@ def test_the_api_is_described(proxy):
             assert proxy.get(path)[0] == (403 if needs_token else 200), path
         else:
             assert post(proxy, path, {})[0] == 403, path
+
+
+# -- listeners with role = "tcp" ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def relay(shared_cluster, start_proxy):
+    """A proxy that passes bytes on unread."""
+    return start_proxy(shared_cluster, before_start=with_admin_socket, listener={"role": "tcp"},
+                       access=[{"address": ["127.0.0.1"], "action": "allow"}])
+
+
+def test_relayed_connections_are_listed_killed_and_not_let_in_by_address(relay):
+    operator = Operator(relay)
+    with relay.connect() as client:
+        (session,) = operator.sessions(listener="tcp")
+        assert (session["state"], session["server"], session["user"]) == ("active", relay.cluster.primary.name, "")
+        assert session["client"].startswith("127.0.0.1") and session["bytes_in"] > 0 and session["bytes_out"] > 0
+        cluster = operator.cluster()
+        assert (cluster["sessions"]["relayed"], cluster["sessions"]["total"], cluster["sessions"]["working"]) == (1, 1, 0)
+        assert operator.server(relay.cluster.primary)["connections"] == 1
+        assert "active (tcp)" in operator("sessions")
+        operator("kill", session["id"])
+        with pytest.raises(psycopg.OperationalError):
+            client.execute("SELECT 1")
+    assert operator.sessions() == [] and operator.server(relay.cluster.primary)["connections"] == 0
+    with pytest.raises(psycopg.OperationalError):
+        relay.connect(host="::1")
+
+
+def test_a_pause_holds_relays_without_a_server(relay):
+    operator = Operator(relay)
+    with relay.connect() as before:
+        assert "1 connections through listeners" in operator("pause", "shop", "--wait")
+        came = []
+        thread = threading.Thread(target=lambda: came.append(relay.connect()))
+        thread.start()
+        wait_until(lambda: operator.sessions(state="held"), "the second one waits")
+        assert operator.sessions(state="held")[0]["waits_for"] == "the cluster is paused"
+        assert before.execute("SELECT 1").fetchone() == (1,) and not came
+        operator("resume", "shop")
+        thread.join(60)
+        with came[0] as after:
+            assert where(after) == relay.cluster.primary.port
+
+
+def test_idle_relays_end(shared_cluster, start_proxy):
+    relay = start_proxy(shared_cluster, before_start=with_admin_socket, listener={"role": "tcp"},
+                        timeouts={"idle": "1s"})
+    with relay.connect() as busy, relay.connect() as idle:
+        assert busy.execute("SELECT pg_sleep(2.5)").fetchone() is not None
+        wait_until(lambda: relay.metrics().sum("holdfast_client_disconnects_total", reason="idle_timeout") == 2,
+                   "both are ended when they are idle")
+        for connection in (busy, idle):
+            with pytest.raises(psycopg.OperationalError):
+                connection.execute("SELECT 1")

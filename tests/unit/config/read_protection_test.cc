@@ -99,7 +99,20 @@ TEST_CASE("protection: PROXY protocol of a listener") {
 
 TEST_CASE("protection: rules that need a login do not hold where bytes pass unread") {
     CHECK(said_of_listener("role = \"tcp\"\n[cluster.shop.limits]\nuser_connections = 1\n")
-              .find("warning: cluster.shop.listener") != std::string::npos);
+              .find("limits of users and databases") != std::string::npos);
+    CHECK(said_of_listener("role = \"tcp\"\n[cluster.shop.timeouts]\nquery = \"1m\"\n")
+              .find("timeouts other than idle") != std::string::npos);
+    CHECK(said_of_listener("role = \"tcp\"\n[[cluster.shop.access]]\nuser = \"app\"\naction = \"allow\"\n")
+              .find("lets nobody in there") != std::string::npos);
+    CHECK(said_of_listener("role = \"tcp\"\n[[cluster.shop.access]]\ntls = false\naction = \"deny\"\n")
+              .find("lets nobody in there") != std::string::npos);
+}
+
+TEST_CASE("protection: what needs no login holds where bytes pass unread, too") {
+    CHECK(said_of_listener("role = \"tcp\"\n[cluster.shop.limits]\nconnect_rate = 1\n"
+                           "[cluster.shop.timeouts]\nidle = \"1m\"\n"
+                           "[[cluster.shop.access]]\naddress = [\"10.0.0.0/8\"]\naction = \"allow\"\n") ==
+          "");
 }
 
 }  // namespace holdfast::config

@@ -63,12 +63,13 @@ function makeSession(session) {
 
 function updateSession(row, session) {
   const lasting = session.held_s ?? session.running_s;
-  const who = session.user ? `${session.user}${session.database ? `@${session.database}` : ''}` : '';
+  const isRelay = session.listener === 'tcp';
+  const who = session.user ? `${session.user}${session.database ? `@${session.database}` : ''}` : isRelay ? 'passed on unread' : '';
   const words = [
     String(session.id), session.cluster, who, [session.client, session.application].filter(Boolean).join(' · '),
     `${stateWords[session.state] || session.state}${known(lasting) ? ` for ${latencyWords(lasting)}` : ''}`,
     session.waits_for, session.server || (session.reads_from ? `reads from ${session.reads_from}` : ''), session.pinned_by,
-    count(session.statements), `${byteWords(session.bytes_in)} / ${byteWords(session.bytes_out)}`,
+    isRelay ? '' : count(session.statements), `${byteWords(session.bytes_in)} / ${byteWords(session.bytes_out)}`,
   ];
   row.cells2.forEach((cell, place) => {
     setText(cell, words[place]);

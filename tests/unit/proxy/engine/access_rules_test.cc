@@ -71,3 +71,31 @@ TEST_CASE("access: a name too long to be matched is refused") {
     CHECK(judged(rules, std::string(2'000, 'u'), "", "") == 1);
     CHECK_FALSE(rules.judge({std::string(2'001, 'u'), "", {}, false}).is_allowed);
 }
+
+TEST_CASE("access: bytes that pass unread come in only where that is right whoever sends them") {
+    config::AccessRule own = rule(allow, 1);  // by address alone
+    own.address = {"10.0.0.0/8"};
+    config::AccessRule admin = rule(deny, 2);
+    admin.user = "admin";
+    admin.address = {"192.168.0.0/16"};
+    config::AccessRule app = rule(allow, 3);
+    app.database = "shop";
+    config::AccessRule local = rule(allow, 4);
+    local.address = {"local", "192.168.0.0/16", "172.16.0.0/12"};
+    config::AccessRule plain = rule(deny, 5);
+    plain.tls = false;
+    config::AccessRule rest = rule(allow, 6);
+    const AccessRules rules({own, admin, app, local, plain, rest});
+    const auto judged_unread = [&](std::string_view ip) {
+        const IpAddress address = ip.empty() ? IpAddress{} : *parse_ip(ip);
+        const auto verdict = rules.judge_unread(address.ip());
+        return verdict.is_allowed ? verdict.line : -verdict.line;
+    };
+    CHECK(judged_unread("10.1.1.1") == 1);
+    CHECK(judged_unread("192.168.1.1") == -2);  // it may be the admin
+    CHECK(judged_unread("172.16.1.1") == 4);    // it may not be for that database
+    CHECK(judged_unread("") == 4);
+    CHECK(judged_unread("1.1.1.1") == -5);  // it may come without TLS
+    CHECK(AccessRules({}).judge_unread({}).is_allowed);
+    CHECK_FALSE(AccessRules({app}).judge_unread({}).is_allowed);
+}

@@ -223,7 +223,9 @@ struct SessionLab {
             {settings,
              std::make_unique<mysql::MysqlDialect>(mysql::DialectOptions{
                  [](std::byte* out, size_t size) { std::fill(out, out + size, std::byte{1}); }, nullptr}),
-             directory, metrics, [](ServerId, health::Hint) {}});
+             directory, metrics, [this](ServerId server, health::Hint what) {
+                 if (on_hint) on_hint(server, what);
+             }});
         config::Listener listener;
         listener.auth = config::ClientAuth::trust;
         listener.tls.mode = config::ClientTlsMode::disable;
@@ -335,6 +337,7 @@ struct SessionLab {
     }
     static std::string query(std::string_view sql) { return command(mysql::command::query, sql); }
 
+    std::function<void(ServerId, health::Hint)> on_hint;
     PlayedWorld world;
     NullLog log;
     EmptyDirectory directory;
