@@ -39,6 +39,10 @@ struct Item {
     bool reads_own = false;
     int64_t raises_to = 0;  // of a raise of the own key
     bool bumps = false;
+    enum class Savepoint { none, set, release, rollback };
+    Savepoint savepoint = Savepoint::none;
+    std::string tenant;               // what it sets, in a transaction
+    std::string fails_with;           // the error that it is sent for
     std::string prepared_name;        // extended: a named statement …
     std::vector<std::string> values;  // … and its parameters
     std::optional<std::string> first_column;
@@ -109,14 +113,11 @@ private:
     void say(std::string_view what);
     void problem(const std::string& what);
 
-    // What it does and what it makes of the answers: workload.cc
+    // What it does: workload.cc, transactions.cc
     void think();
     void plan();
-    void unit_done(Unit& unit);
-    void judge_error(const Unit& unit);
-    void settle(Unit& unit);
-    void all_done();
     void plan_transaction();
+    void end_transaction();
     Unit one(Item item);
     Item read_of(int64_t key);
     Item prepared_read_of(int64_t key);
@@ -124,6 +125,18 @@ private:
     Item insert();
     Item raise();
     Item bump();
+    Item set_in_transaction();
+    Item rollback_to_savepoint();
+
+    // What it makes of the answers: answers.cc
+    void unit_done(Unit& unit);
+    void item_done(Item& item);
+    void judge_error(const Unit& unit);
+    void settle(Unit& unit);
+    void undo_to_savepoint();
+    void forget_transaction();
+    void all_done();
+
     bool chance(unsigned percent) { return around_.network.random().chance(percent); }
 
     Neighbourhood& around_;
@@ -159,7 +172,16 @@ private:
     std::vector<uint64_t> transaction_tags_;
     int transaction_bumps_ = 0;
     int transaction_step_ = 0;
-    std::string last_error_;
+    struct Savepoint {
+        std::string name;
+        size_t tags;  // of the transaction, so far
+        int bumps;
+        std::optional<std::string> tenant;
+        bool was_tried = false;  // to save a failed transaction
+    };
+    std::optional<Savepoint> savepoint_;
+    std::optional<std::string> tenant_in_transaction_;
+    std::string failed_by_;  // the error that made the transaction fail
     std::vector<std::string> heard_;
     // Its own row: what it must be at least and can be at most.
     int64_t floor_ = 0;

@@ -1,6 +1,5 @@
-// What simulated clients do, and what they make of the answers.
+// What simulated clients do.
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include "tests/simulation/client.h"
@@ -8,17 +7,10 @@
 namespace holdfast::simulation {
 
 using namespace std::chrono_literals;
-using Fate = Books::Fate;
 
 namespace {
 
 const std::string setting = "current_setting('app.tenant')";
-
-int64_t as_number(const std::string& text) {
-    int64_t value = 0;
-    std::from_chars(text.data(), text.data() + text.size(), value);
-    return value;
-}
 
 }  // namespace
 
@@ -224,159 +216,6 @@ void Client::plan() {
             return;
         }
     }
-}
-
-/// The next statement of a transaction: BEGIN, a read, two changes, and the end.
-void Client::plan_transaction() {
-    const auto own = static_cast<int64_t>(number_);
-    if (status_ == 'E') {
-        transaction_step_ = 9;
-        return send({one(plain("ROLLBACK", "ROLLBACK"))});
-    }
-    const bool only_reads = role_ == Role::reader;
-    switch (transaction_step_) {
-        case 0: {
-            transaction_step_ = 1;
-            transaction_began_ = around_.network.events().now();
-            Unit unit = one(plain(only_reads ? "BEGIN READ ONLY" : "BEGIN", "BEGIN"));
-            std::vector<Unit> units;
-            units.push_back(std::move(unit));
-            if (chance(20)) units.push_back(one(read_of(own)));
-            return send(std::move(units));
-        }
-        case 1: {
-            transaction_step_ = only_reads && chance(50) ? 1 : 2;
-            Item item = read_of(own);
-            if (!only_reads && chance(60)) {
-                item.sql += " FOR UPDATE";
-                item.writes = false;
-            }
-            return send({one(std::move(item))});
-        }
-        case 2: transaction_step_ = 3; return send({one(only_reads ? read_of(own) : bump())});
-        case 3:
-            transaction_step_ = 4;
-            if (!only_reads && chance(10)) {
-                // A setting that a rollback takes back.
-                return send({one(plain("SET app.tenant = '" + tenant_ + "'", "SET"))});
-            }
-            [[fallthrough]];
-        default: {
-            transaction_step_ = 9;
-            if (chance(15)) return send({one(plain("ROLLBACK", "ROLLBACK"))});
-            Unit unit = one(plain("COMMIT", "COMMIT"));
-            unit.items[0].commits = true;
-            return send({std::move(unit)});
-        }
-    }
-}
-
-void Client::unit_done(Unit& unit) {
-    status_ = unit.status;
-    if (unit.error.empty()) {
-        for (Item& item : unit.items) {
-            if (!item.done) problem("no answer to " + item.sql);
-            if (!item.prepared_name.empty() && !item.prepared_name.ends_with('!'))
-                named_.push_back(item.prepared_name);
-            if (item.reads_own && item.first_column) {
-                const int64_t value = as_number(*item.first_column);
-                const bool is_stale = value < floor_ && around_.consistent;
-                const bool is_excused =
-                    !around_.lossless &&
-                    std::any_of(own_acknowledged_.begin(), own_acknowledged_.end(),
-                                [&](uint64_t tag) { return !around_.books.survives(tag); });
-                if (is_stale && !is_excused) {
-                    problem("a stale read: " + std::to_string(value) + " after its own " +
-                            std::to_string(floor_));
-                }
-                if (value > ceiling_) problem("a value that it never wrote: " + std::to_string(value));
-            }
-            if (item.sql.starts_with("SET ") && status_ == 'I') {
-                tenant_ = tenant_asked_;
-                tenant_set_ = true;
-            }
-            if (item.sql.starts_with("PREPARE ")) prepared_ = true;
-        }
-    } else {
-        ++attempts_;
-        last_error_ = unit.error;
-        ++around_.books.errors;
-        if (unit.error == "08007") ++around_.books.unknown_outcomes;
-        judge_error(unit);
-        for (const Item& item : unit.items) {
-            if (item.sql.starts_with("LISTEN")) listening_ = false;
-        }
-    }
-    settle(unit);
-}
-
-/// Books what became of the unit's writes, and of its transaction's.
-void Client::settle(Unit& unit) {
-    std::vector<uint64_t> tags;
-    int bumps = 0;
-    int64_t raised = 0;
-    bool rolled_back = false;
-    for (const Item& item : unit.items) {
-        if (item.writes) tags.push_back(item.tag);
-        if (item.bumps) ++bumps;
-        raised = std::max(raised, item.raises_to);
-        if (item.done_tag == "ROLLBACK") rolled_back = true;
-    }
-    const bool failed = !unit.error.empty();
-    if (!failed && status_ != 'I') {
-        transaction_tags_.insert(transaction_tags_.end(), tags.begin(), tags.end());
-        transaction_bumps_ += bumps;
-        return;
-    }
-    Fate fate = Fate::acknowledged;
-    if (unit.error == "08007") {
-        fate = Fate::unknown;
-    } else if (failed || rolled_back) {
-        fate = Fate::failed;
-    }
-    // A unit that failed before a transaction began has none to take along.
-    tags.insert(tags.end(), transaction_tags_.begin(), transaction_tags_.end());
-    for (const uint64_t tag : tags) around_.books.settle(tag, fate);
-    if (fate == Fate::acknowledged) {
-        floor_ = std::max(floor_ + bumps + transaction_bumps_, raised);
-        if (bumps + transaction_bumps_ > 0 || raised > 0)
-            own_acknowledged_.insert(own_acknowledged_.end(), tags.begin(), tags.end());
-    }
-    transaction_tags_.clear();
-    transaction_bumps_ = 0;
-}
-
-/// Whether an error may be there.
-void Client::judge_error(const Unit& unit) {
-    const TimePoint now = around_.network.events().now();
-    const std::string& code = unit.error;
-    const bool in_transaction = transaction_step_ > 0;
-    const TimePoint since = in_transaction ? std::min(transaction_began_, unit.sent_at) : unit.sent_at;
-    const std::string what = code + " (" + unit.error_text + ") for " + unit.items[0].sql;
-    if (code == "25P02" && in_transaction && !last_error_.empty()) return;
-    if (code == "57014" && cancelled_once_) return;
-    if (code == "57P03" || code == "25006") {
-        const bool begins_read = unit.items[0].sql.starts_with("BEGIN READ ONLY");
-        const bool is_read = !unit.writes() && (!in_transaction || begins_read);
-        if (around_.rejects && is_read) return;  // the outage was longer than that already
-        if (now - unit.sent_at < around_.wait) problem("refused before failover.wait was over: " + what);
-        return;
-    }
-    if (code != "40001" && code != "08007") return problem("an error that must not be: " + what);
-    if (!around_.books.is_disturbed(since, now)) problem("an error without a fault: " + what);
-    const bool touches = unit.writes() || in_transaction || unit.items[0].sql.starts_with("SET") ||
-                         unit.items[0].sql.starts_with("LISTEN") || unit.items[0].sql.starts_with("PREPARE");
-    if (!touches && unit.alone && unit.rows == 0)
-        problem("a read failed that could have been run again: " + what);
-    if (!touches && code == "08007") problem("an unknown outcome of a read: " + what);
-}
-
-void Client::all_done() {
-    if (status_ == 'I') {
-        transaction_step_ = 0;
-        transaction_tags_.clear();
-    }
-    think();
 }
 
 void Client::make_last_check() {
