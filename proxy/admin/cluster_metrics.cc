@@ -149,8 +149,8 @@ void PrometheusClusterMetrics::client_bytes(size_t received, size_t sent) {
 
 void PrometheusClusterMetrics::session_pins(PinSet before, PinSet now) {
     for (size_t i = 0; i < pinned_.size(); ++i) {
-        const bool had = (before >> i & 1U) != 0;
-        const bool has = (now >> i & 1U) != 0;
+        const bool had = (unsigned{before} >> i & 1U) != 0;
+        const bool has = (unsigned{now} >> i & 1U) != 0;
         if (has && !had) pinned_[i]->Increment();
         if (had && !has) pinned_[i]->Decrement();
     }
