@@ -153,8 +153,8 @@ void PrometheusClusterMetrics::client_bytes(size_t received, size_t sent) {
 
 void PrometheusClusterMetrics::session_pins(PinSet before, PinSet now) {
     for (size_t i = 0; i < pinned_now_.size(); ++i) {
-        const bool had = (before >> i & 1U) != 0;
-        const bool has = (now >> i & 1U) != 0;
+        const bool had = (unsigned{before} >> i & 1U) != 0;
+        const bool has = (unsigned{now} >> i & 1U) != 0;
         if (has != had) pinned_.set(i, static_cast<double>(pinned_now_[i] += has ? 1 : -1));
     }
 }

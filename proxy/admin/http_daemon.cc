@@ -97,6 +97,12 @@ std::string peer_of(MHD_Connection* connection, bool& is_local) {
 
 using ExchangeRef = std::shared_ptr<HttpDaemon::Exchange>;
 
+void set_awaits_reply(MHD_Connection* connection, bool awaits_reply) {
+    const MHD_ConnectionInfo* info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    if (info == nullptr || info->socket_context == nullptr) return;
+    static_cast<HttpDaemon::OpenConnection*>(info->socket_context)->awaits_reply = awaits_reply;
+}
+
 /// Called once with the head of a request, again for each piece of its body, and once more at its end.
 /// No exception may pass through the C code above.
 MHD_Result on_request(void* daemon, MHD_Connection* connection, const char* path, const char* method,
@@ -197,6 +203,7 @@ int HttpDaemon::go_on(const ExchangeRef& exchange, MHD_Connection* connection) {
             exchange->page = std::make_unique<Page>(std::move(page));
             if (!exchange->is_suspended || *self == nullptr) return;
             exchange->is_suspended = false;
+            set_awaits_reply(connection, false);
             (*self)->suspended_.remove(connection);
             MHD_resume_connection(connection);
             (*self)->run_soon();
@@ -204,6 +211,7 @@ int HttpDaemon::go_on(const ExchangeRef& exchange, MHD_Connection* connection) {
         if (!exchange->page) {
             exchange->is_suspended = true;
             suspended_.push_back(connection);
+            set_awaits_reply(connection, true);
             MHD_suspend_connection(connection);
             return MHD_YES;
         }
@@ -260,9 +268,9 @@ void HttpDaemon::arm_timer() {
     if (connection_was_closed_) due = pause_after_rounds;
     for (const OpenConnection& open : open_) {
         if (open.is_cut_off) continue;
-        const Duration left = open.since + http_connection_lifetime_max - loop_.now();
+        const Duration left = open.since + lifetime_of(open) - loop_.now();
         due = std::min(due.value_or(left), std::max<Duration>(left, pause_after_rounds));
-        break;
+        if (!open.awaits_reply) break;  // later ones have as much time, or more
     }
     if (due) {
         timer_ = loop_.after(*due, [this] { run(); });
@@ -271,12 +279,20 @@ void HttpDaemon::arm_timer() {
     }
 }
 
+/// How long it may be open. The proxy's own delay is not the peer's.
+Duration HttpDaemon::lifetime_of(const OpenConnection& connection) const {
+    const bool is_crowded = open_.size() > http_connections_calm_max;
+    if (is_crowded && !connection.awaits_reply) return http_crowded_lifetime_max;
+    return http_connection_lifetime_max;
+}
+
 void HttpDaemon::cut_off_old_connections() {
-    const TimePoint oldest = loop_.now() - http_connection_lifetime_max;
+    const TimePoint now = loop_.now();
     for (OpenConnection& open : open_) {
-        if (open.since > oldest) break;
+        if (now - open.since < http_crowded_lifetime_max) break;
+        if (open.is_cut_off || now - open.since < lifetime_of(open)) continue;
         // libmicrohttpd owns the descriptor and sees the end of the stream.
-        if (!open.is_cut_off) ::shutdown(open.descriptor, SHUT_RDWR);
+        ::shutdown(open.descriptor, SHUT_RDWR);
         open.is_cut_off = true;
     }
 }

@@ -23,6 +23,11 @@ inline constexpr size_t http_connection_bytes_max = 32'768;  // request head and
 inline constexpr size_t http_body_bytes_max = 65'536;
 inline constexpr std::chrono::seconds http_idle_timeout{10};
 inline constexpr std::chrono::seconds http_connection_lifetime_max{30};  // however busy the peer looks
+/// With more connections than this, each has less time to send its request and take the answer: peers that do
+/// nothing must not keep out those that ask whether the proxy lives.
+inline constexpr size_t http_connections_calm_max = 32;
+inline constexpr std::chrono::milliseconds http_crowded_lifetime_max{500};
+static_assert(http_connections_calm_max < http_connections_max);
 
 /// One libmicrohttpd daemon in its external-loop mode: it has an epoll descriptor of its own, which the
 /// event loop watches. Owned by HttpServer.
@@ -44,6 +49,7 @@ public:
         TimePoint since;
         int descriptor;
         bool is_cut_off = false;
+        bool awaits_reply = false;  // its request is complete, and is being seen to
     };
     /// A request that is being received or answered. Belongs to its connection.
     struct Exchange {
@@ -65,6 +71,7 @@ private:
     void run();
     void run_soon();
     void arm_timer();
+    Duration lifetime_of(const OpenConnection& connection) const;
     void cut_off_old_connections();
 
     health::EventLoop& loop_;

@@ -83,7 +83,7 @@ void Client::connect() {
     floor_ = 0;  // a session reads its own writes, not those of an earlier one
     cancelled_once_ = false;
     transaction_step_ = 0;
-    transaction_tags_.clear();
+    forget_transaction();
     say_hello();
     flush();
 }
@@ -114,7 +114,7 @@ void Client::send(std::vector<Unit> units) {
     ByteBuffer bytes;
     for (Unit& unit : units) {
         unit.sent_at = around_.network.events().now();
-        unit.tenant = tenant_;
+        unit.tenant = tenant_in_transaction_.value_or(tenant_);
         unit.alone = units.size() == 1;
         encode(unit, bytes);
         for (const Item& item : unit.items) {
@@ -161,7 +161,7 @@ void Client::disconnect(bool politely) {
     }
     // A COMMIT may have been among them.
     for (const uint64_t tag : transaction_tags_) around_.books.settle(tag, Books::Fate::unknown);
-    transaction_tags_.clear();
+    forget_transaction();
     units_.clear();
     transaction_step_ = 0;
     status_ = 'I';

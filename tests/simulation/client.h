@@ -40,6 +40,10 @@ struct Item {
     bool reads_own = false;
     int64_t raises_to = 0;  // of a raise of the own key
     bool bumps = false;
+    enum class Savepoint { none, set, release, rollback };
+    Savepoint savepoint = Savepoint::none;
+    std::string tenant;               // what it sets, in a transaction
+    std::string fails_with;           // the error that it is sent for
     std::string prepared_name;        // extended: a named statement …
     std::vector<std::string> values;  // … and its parameters
     std::optional<std::string> first_column;
@@ -109,12 +113,12 @@ protected:
     virtual std::string set_text(const std::string& value) const = 0;
     virtual std::string show_text() const = 0;
     virtual std::string begin_text(bool only_reads) const = 0;
-    virtual bool prepares_by_sql() const { return false; }
+    virtual bool is_postgres() const { return false; }
     virtual Item prepared_read_of(int64_t key) = 0;
     // Its ways
     /// True: it did something that only this protocol has.
     virtual bool plan_own_way() { return false; }
-    virtual void item_done(const Item& /*item*/) {}
+    virtual void note_prepared(const Item& /*item*/) {}
     virtual Unit one(Item item);
     /// Books what became of the unit's writes, and of its transaction's.
     virtual void settle(Unit& unit);
@@ -129,22 +133,29 @@ protected:
     void say(std::string_view what);
     void problem(const std::string& what);
 
-    // What it makes of the answers: judgement.cc
-    void take_row(Item& item, const std::vector<std::string>& columns);
-    void unit_is_over();
-    void unit_done(Unit& unit);
-    void judge_error(const Unit& unit);
-
-    // What it does: workload.cc
+    // What it does: workload.cc, transactions.cc
     void think();
     void plan();
-    void all_done();
     void plan_transaction();
+    void end_transaction();
     Item read_of(int64_t key);
     Item plain(std::string sql, std::string complete);
     Item insert();
     Item raise();
     Item bump();
+    Item set_in_transaction();
+    Item rollback_to_savepoint();
+
+    // What it makes of the answers: answers.cc
+    void unit_done(Unit& unit);
+    void unit_is_over();
+    void take_row(Item& item, const std::vector<std::string>& columns);
+    void item_done(Item& item);
+    void judge_error(const Unit& unit);
+    void undo_to_savepoint();
+    void forget_transaction();
+    void all_done();
+
     bool chance(unsigned percent) { return around_.network.random().chance(percent); }
 
     Neighbourhood& around_;
@@ -176,7 +187,16 @@ protected:
     std::vector<uint64_t> transaction_tags_;
     int transaction_bumps_ = 0;
     int transaction_step_ = 0;
-    std::string last_error_;
+    struct Savepoint {
+        std::string name;
+        size_t tags;  // of the transaction, so far
+        int bumps;
+        std::optional<std::string> tenant;
+        bool was_tried = false;  // to save a failed transaction
+    };
+    std::optional<Savepoint> savepoint_;
+    std::optional<std::string> tenant_in_transaction_;
+    std::string failed_by_;  // the error that made the transaction fail
     std::vector<std::string> heard_;
     // Its own row: what it must be at least and can be at most.
     int64_t floor_ = 0;

@@ -28,8 +28,8 @@ public:
     void client_bytes(size_t, size_t) override {}
     void session_pins(engine::PinSet before, engine::PinSet now) override {
         for (size_t i = 0; i < pinned.size(); ++i) {
-            if ((before >> i & 1U) != 0) lower(pinned[i], "pinned sessions");
-            if ((now >> i & 1U) != 0) ++pinned[i];
+            if ((unsigned{before} >> i & 1U) != 0) lower(pinned[i], "pinned sessions");
+            if ((unsigned{now} >> i & 1U) != 0) ++pinned[i];
         }
     }
     void server_connect(ServerId, engine::ServerConnectResult, Duration) override {}

@@ -59,6 +59,7 @@ private:
     void execute_write(const Sql& sql, Rows rows, bool more, const Done& done);
     void commit_work(const Done& done);
     void end_transaction();
+    bool return_to(const std::string& name, bool undoes);
     void reset();
     std::string tenant() const;
     /// 0: a write may begin.
@@ -75,6 +76,11 @@ private:
     bool is_read_only_ = false;  // the transaction
     bool session_is_read_only_ = false;
     std::vector<Change> changes_;
+    struct Savepoint {
+        std::string name;
+        size_t changes;
+    };
+    std::vector<Savepoint> savepoints_;  // the oldest first
     std::map<std::string, std::string> variables_;
     std::map<uint32_t, Prepared> prepared_;
     uint32_t last_prepared_ = 0;

@@ -1,4 +1,5 @@
 // What the tiny SQL does in a session of a scripted MariaDB.
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -12,6 +13,7 @@ namespace {
 
 constexpr int series_rows = 9'000;
 constexpr uint16_t read_only_transaction = 1792;
+constexpr uint16_t no_such_savepoint = 1305;
 
 /// What a server says when it is asked to report changes of its settings.
 ByteBuffer report_of_settings() {
@@ -96,6 +98,18 @@ void MysqlBackend::execute(const Sql& sql, Rows rows, bool more, const Done& don
             end_transaction();
             answer_ok(0, more);
             return done({});
+        case Verb::savepoint:
+            // Outside of a transaction it stands for nothing.
+            if (in_transaction_) savepoints_.push_back({sql.name, changes_.size()});
+            answer_ok(0, more);
+            return done({});
+        case Verb::rollback_to:
+        case Verb::release:
+            if (!return_to(sql.name, sql.verb == Verb::rollback_to))
+                return done({no_such_savepoint, "SAVEPOINT " + sql.name + " does not exist"});
+            if (sql.verb == Verb::release) savepoints_.pop_back();
+            answer_ok(0, more);
+            return done({});
         case Verb::set:
             variables_[sql.name] = sql.text;
             answer_ok(0, more);
@@ -175,9 +189,20 @@ void MysqlBackend::commit_work(const Done& done) {
 
 void MysqlBackend::end_transaction() {
     changes_.clear();
+    savepoints_.clear();
     in_transaction_ = false;
     is_read_only_ = false;
     server_.unlock_all(*this);
+}
+
+/// Forgets the savepoints behind the newest one of that name, and what was done since; false: there is none.
+bool MysqlBackend::return_to(const std::string& name, bool undoes) {
+    const auto newest = std::find_if(savepoints_.rbegin(), savepoints_.rend(),
+                                     [&](const Savepoint& each) { return each.name == name; });
+    if (newest == savepoints_.rend()) return false;
+    savepoints_.erase(newest.base(), savepoints_.end());
+    if (undoes) changes_.resize(savepoints_.back().changes);
+    return true;
 }
 
 void MysqlBackend::reset() {

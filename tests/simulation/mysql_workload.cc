@@ -67,8 +67,7 @@ void MysqlClient::settle(Unit& unit) {
     };
     const auto end_transaction = [this](Fate fate) {
         for (const uint64_t tag : transaction_tags_) around_.books.settle(tag, fate);
-        transaction_tags_.clear();
-        transaction_bumps_ = 0;
+        forget_transaction();
     };
     const Fate of_error = unit.error == "08007" ? Fate::unknown : Fate::failed;
     bool has_failed = false;
@@ -77,15 +76,14 @@ void MysqlClient::settle(Unit& unit) {
             if (item.writes) around_.books.settle(item.tag, of_error);
             if (!has_failed && unit.status == 'I') end_transaction(of_error);
             has_failed = true;
-        } else if (item.done_tag == "ROLLBACK") {
+        } else if (item.done_tag == "ROLLBACK" && !item.is_open) {
             end_transaction(Fate::failed);
         } else if (item.is_open) {
             if (item.writes) transaction_tags_.push_back(item.tag);
             if (item.bumps) ++transaction_bumps_;
         } else if (item.commits) {
             acknowledge(transaction_tags_, transaction_bumps_, 0);
-            transaction_tags_.clear();
-            transaction_bumps_ = 0;
+            forget_transaction();
         } else if (item.writes) {
             acknowledge({item.tag}, item.bumps ? 1 : 0, item.raises_to);
         }

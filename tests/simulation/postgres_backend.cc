@@ -122,7 +122,7 @@ void PostgresBackend::on_parse(Bytes body) {
     const std::string text(reader.text());
     const Sql sql = parse_sql(text);
     if (sql.verb == Verb::unknown) return fail({"42601", "syntax error", {}});
-    if (transaction_ == Transaction::failed && sql.verb != Verb::commit && sql.verb != Verb::rollback) {
+    if (transaction_ == Transaction::failed && !ends_failure(sql.verb)) {
         return fail({"25P02", "current transaction is aborted", {}});
     }
     if (!name.empty() && prepared_.contains(name))
@@ -143,7 +143,7 @@ void PostgresBackend::on_bind(Bytes body) {
     if (found == prepared_.end())
         return fail({"26000", "prepared statement \"" + name + "\" does not exist", {}});
     const Sql sql = parse_sql(found->second);
-    if (transaction_ == Transaction::failed && sql.verb != Verb::commit && sql.verb != Verb::rollback) {
+    if (transaction_ == Transaction::failed && !ends_failure(sql.verb)) {
         return fail({"25P02", "current transaction is aborted", {}});
     }
     portals_[portal] = values.empty() ? found->second : with_parameters(found->second, values);

@@ -57,6 +57,8 @@ private:
     void execute_write(const Sql& sql, bool describe, const Done& done);
     void commit_work(const std::string& tag, const Done& done);
     void end_transaction(bool commits);
+    void mark(const std::string& name);
+    bool return_to(const std::string& name, bool undoes);
     bool is_read_only() const;
     void describe_rows(const Sql& sql);
     void send_row(const std::vector<std::string>& values);
@@ -78,6 +80,14 @@ private:
     std::map<std::string, std::string> settings_before_;  // the transaction
     std::set<std::string> channels_;
     std::set<std::string> channels_before_;
+    struct Savepoint {
+        std::string name;
+        size_t changes;
+        size_t notifications;
+        std::map<std::string, std::string> settings;
+        std::set<std::string> channels;
+    };
+    std::vector<Savepoint> savepoints_;  // the oldest first
     std::map<std::string, std::string> prepared_;
     std::map<std::string, std::string> portals_;
 };

@@ -1,4 +1,5 @@
 // What the tiny SQL does in a session of a scripted server.
+#include <algorithm>
 #include <utility>
 
 #include "protocol/postgres/messages.h"
@@ -49,7 +50,7 @@ void PostgresBackend::execute(const Sql& sql, bool describe, const Done& done) {
                                                   std::to_string(static_cast<int>(sql.verb)) + " tag " +
                                                   std::to_string(sql.tag));
     if (cancelled_) return done({"57014", "canceling statement due to user request", {}});
-    if (transaction_ == Transaction::failed && sql.verb != Verb::commit && sql.verb != Verb::rollback) {
+    if (transaction_ == Transaction::failed && !ends_failure(sql.verb)) {
         return done(
             {"25P02", "current transaction is aborted, commands ignored until end of transaction block", {}});
     }
@@ -92,6 +93,20 @@ void PostgresBackend::execute(const Sql& sql, bool describe, const Done& done) {
             return commit_work("COMMIT", done);
         }
         case Verb::rollback: end_transaction(false); return done({{}, {}, "ROLLBACK"});
+        case Verb::savepoint:
+            if (transaction_ != Transaction::open)
+                return done({"25P01", "SAVEPOINT can only be used in transaction blocks", {}});
+            mark(sql.name);
+            return done({{}, {}, "SAVEPOINT"});
+        case Verb::rollback_to:
+            if (!return_to(sql.name, true)) return done({"3B001", "savepoint does not exist", {}});
+            transaction_ = Transaction::open;
+            return done({{}, {}, "ROLLBACK"});
+        case Verb::release:
+            if (!return_to(sql.name, false)) return done({"3B001", "savepoint does not exist", {}});
+            savepoints_.pop_back();
+            return done({{}, {}, "RELEASE"});
+        case Verb::divide_by_zero: return done({"22012", "division by zero", {}});
         case Verb::set: settings_[sql.name] = sql.text; return done({{}, {}, "SET"});
         case Verb::listen:
             if (server_.is_standby()) return done({"25006", "cannot execute LISTEN during recovery", {}});
@@ -176,9 +191,29 @@ void PostgresBackend::end_transaction(bool commits) {
         channels_ = channels_before_;
     }
     transaction_ = Transaction::idle;
+    savepoints_.clear();
     read_only_ = false;
     portals_.clear();
     server_.unlock_all(*this);
+}
+
+void PostgresBackend::mark(const std::string& name) {
+    savepoints_.push_back({name, changes_.size(), notifications_.size(), settings_, channels_});
+}
+
+/// Forgets the savepoints behind the newest one of that name, and what was done since; false: there is none.
+bool PostgresBackend::return_to(const std::string& name, bool undoes) {
+    const auto newest = std::find_if(savepoints_.rbegin(), savepoints_.rend(),
+                                     [&](const Savepoint& each) { return each.name == name; });
+    if (newest == savepoints_.rend()) return false;
+    savepoints_.erase(newest.base(), savepoints_.end());
+    if (!undoes) return true;
+    const Savepoint& savepoint = savepoints_.back();
+    changes_.resize(savepoint.changes);
+    notifications_.resize(savepoint.notifications);
+    settings_ = savepoint.settings;
+    channels_ = savepoint.channels;
+    return true;
 }
 
 std::string PostgresBackend::tenant() const {

@@ -44,7 +44,7 @@ Item PostgresClient::prepared_read_of(int64_t key) {
     return item;
 }
 
-void PostgresClient::item_done(const Item& item) {
+void PostgresClient::note_prepared(const Item& item) {
     if (!item.prepared_name.empty() && !item.prepared_name.ends_with('!'))
         named_.push_back(item.prepared_name);
 }

@@ -33,9 +33,9 @@ private:
     }
     std::string show_text() const override { return "SHOW app.tenant"; }
     std::string begin_text(bool only_reads) const override;
-    bool prepares_by_sql() const override { return true; }
+    bool is_postgres() const override { return true; }
     Item prepared_read_of(int64_t key) override;
-    void item_done(const Item& item) override;
+    void note_prepared(const Item& item) override;
 
     void handle(char type, Bytes body);
     void on_error(Bytes body);

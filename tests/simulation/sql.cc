@@ -87,6 +87,10 @@ Sql parse_sql(std::string_view text) {
     if (t.empty()) return sql;
     const std::string& first = t[0];
     const auto at = [&](size_t i) { return i < t.size() ? t[i] : std::string(); };
+    if (first == "select" && at(2) == "/") {
+        sql.verb = Verb::divide_by_zero;
+        return sql;
+    }
     if (first == "select") return parse_select(t);
     if (first == "update") return parse_update(t);
     if (first == "insert") {
@@ -103,7 +107,14 @@ Sql parse_sql(std::string_view text) {
     } else if (first == "commit") {
         sql.verb = Verb::commit;
     } else if (first == "rollback") {
-        sql.verb = Verb::rollback;
+        sql.verb = at(1) == "to" ? Verb::rollback_to : Verb::rollback;
+        sql.name = at(3);
+    } else if (first == "savepoint") {
+        sql.verb = Verb::savepoint;
+        sql.name = at(1);
+    } else if (first == "release") {
+        sql.verb = Verb::release;
+        sql.name = at(2);
     } else if (first == "set") {
         sql.verb = Verb::set;
         sql.name = at(1);
@@ -178,7 +189,11 @@ std::string with_parameters(std::string_view text, const std::vector<std::string
 
 bool returns_rows(Verb verb) {
     return verb == Verb::select_value || verb == Verb::select_series || verb == Verb::select_ticket ||
-           verb == Verb::show;
+           verb == Verb::divide_by_zero || verb == Verb::show;
+}
+
+bool ends_failure(Verb verb) {
+    return verb == Verb::commit || verb == Verb::rollback || verb == Verb::rollback_to;
 }
 
 bool writes(const Sql& sql) {

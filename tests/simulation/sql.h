@@ -15,7 +15,9 @@ namespace holdfast::simulation {
 ///   INSERT INTO log VALUES (TAG) [RETURNING id, TAG, current_setting('app.tenant')]
 ///   UPDATE t SET v = greatest(v, N), tag = TAG WHERE k = K
 ///   UPDATE t SET v = v + 1, tag = TAG WHERE k = K
-///   BEGIN [READ ONLY], COMMIT, ROLLBACK, SET app.tenant = '…', SHOW app.tenant, LISTEN c, NOTIFY c, '…',
+///   SELECT 1/0                                                          an error
+///   BEGIN [READ ONLY], COMMIT, ROLLBACK, SAVEPOINT s, ROLLBACK TO SAVEPOINT s, RELEASE SAVEPOINT s,
+///   SET app.tenant = '…', SHOW app.tenant, LISTEN c, NOTIFY c, '…',
 ///   PREPARE p AS …, EXECUTE p(…), DEALLOCATE p, DISCARD ALL
 ///
 /// MySQL's has @tenant for the setting, START TRANSACTION for BEGIN, SELECT @tenant for SHOW, and KILL QUERY
@@ -27,6 +29,7 @@ enum class Verb {
     select_value,
     select_series,
     select_ticket,
+    divide_by_zero,
     insert,
     raise,  // v = greatest(v, N)
     bump,   // v = v + 1
@@ -34,6 +37,9 @@ enum class Verb {
     begin_read_only,
     commit,
     rollback,
+    savepoint,
+    rollback_to,
+    release,
     set,
     show,
     listen,
@@ -52,7 +58,7 @@ struct Sql {
     uint64_t tag = 0;
     bool for_update = false;
     bool returning = false;
-    std::string name;                    // setting, channel, prepared statement
+    std::string name;                    // setting, channel, prepared statement, savepoint
     std::string text;                    // a setting's value, a payload, a prepared text
     std::vector<std::string> arguments;  // of execute
 };
@@ -63,6 +69,8 @@ std::vector<std::string> split_sql(std::string_view text);
 /// The text with $1, $2, … or one ? after the other replaced.
 std::string with_parameters(std::string_view text, const std::vector<std::string>& values);
 bool returns_rows(Verb verb);
+/// Whether a failed transaction takes it.
+bool ends_failure(Verb verb);
 bool writes(const Sql& sql);
 
 }  // namespace holdfast::simulation

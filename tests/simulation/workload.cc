@@ -157,7 +157,7 @@ void Client::plan() {
             return send({one(std::move(item))});
         }
         case Role::reader: {
-            if (prepares_by_sql() && !prepared_ && chance(30)) {
+            if (is_postgres() && !prepared_ && chance(30)) {
                 prepare_name_ = "p" + std::to_string(++attempts_);
                 return send({one(plain(
                     "PREPARE " + prepare_name_ + " AS SELECT v, $2, " + setting() + " FROM t WHERE k = $1",
@@ -202,59 +202,6 @@ void Client::plan() {
             return;
         }
     }
-}
-
-/// The next statement of a transaction: BEGIN, a read, two changes, and the end.
-void Client::plan_transaction() {
-    const auto own = static_cast<int64_t>(number_);
-    if (status_ == 'E') {
-        transaction_step_ = 9;
-        return send({one(plain("ROLLBACK", "ROLLBACK"))});
-    }
-    const bool only_reads = role_ == Role::reader;
-    switch (transaction_step_) {
-        case 0: {
-            transaction_step_ = 1;
-            transaction_began_ = around_.network.events().now();
-            Unit unit = one(plain(begin_text(only_reads), "BEGIN"));
-            std::vector<Unit> units;
-            units.push_back(std::move(unit));
-            if (chance(20)) units.push_back(one(read_of(own)));
-            return send(std::move(units));
-        }
-        case 1: {
-            transaction_step_ = only_reads && chance(50) ? 1 : 2;
-            Item item = read_of(own);
-            if (!only_reads && chance(60)) {
-                item.sql += " FOR UPDATE";
-                item.writes = false;
-            }
-            return send({one(std::move(item))});
-        }
-        case 2: transaction_step_ = 3; return send({one(only_reads ? read_of(own) : bump())});
-        case 3:
-            transaction_step_ = 4;
-            if (!only_reads && chance(10)) {
-                // A setting that a rollback takes back.
-                return send({one(plain(set_text(tenant_), "SET"))});
-            }
-            [[fallthrough]];
-        default: {
-            transaction_step_ = 9;
-            if (chance(15)) return send({one(plain("ROLLBACK", "ROLLBACK"))});
-            Unit unit = one(plain("COMMIT", "COMMIT"));
-            unit.items[0].commits = true;
-            return send({std::move(unit)});
-        }
-    }
-}
-
-void Client::all_done() {
-    if (status_ == 'I') {
-        transaction_step_ = 0;
-        transaction_tags_.clear();
-    }
-    think();
 }
 
 void Client::make_last_check() {

@@ -207,10 +207,29 @@ TEST_CASE("http: connections are bounded in number and in lifetime") {
     CHECK_FALSE(late.receive());
     CHECK(late.received.empty());  // waits: nobody's connection is free
 
-    admin.loop.advance(http_connection_lifetime_max);
+    admin.loop.advance(http_crowded_lifetime_max);
     for (auto& client : slow) CHECK(client->run_to_the_end(admin.loop));
     CHECK(late.run_to_the_end(admin.loop));
     CHECK(body_of(late.received) == "ok\n");
+}
+
+TEST_CASE("http: a slow peer has longer while there is room") {
+    Fixture admin;
+    std::vector<std::unique_ptr<Client>> slow;
+    for (unsigned i = 0; i < http_connections_calm_max; ++i) {
+        slow.push_back(std::make_unique<Client>(admin.server->port()));
+        slow.back()->send("GET /hea");
+        admin.loop.turn();
+    }
+    admin.loop.advance(http_crowded_lifetime_max);
+    for (int turn = 0; turn < 20; ++turn) admin.loop.turn(1);
+    for (auto& client : slow) CHECK_FALSE(client->receive());
+    slow[0]->send("lthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    CHECK(slow[0]->run_to_the_end(admin.loop));
+    CHECK(body_of(slow[0]->received) == "ok\n");
+    slow.erase(slow.begin());
+    admin.loop.advance(http_connection_lifetime_max);
+    for (auto& client : slow) CHECK(client->run_to_the_end(admin.loop));
 }
 
 TEST_CASE("http: a server that goes ends its connections and its timers") {

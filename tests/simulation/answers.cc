@@ -52,7 +52,7 @@ void Client::unit_done(Unit& unit) {
     if (unit.error.empty()) {
         for (Item& item : unit.items) {
             if (!item.done) problem("no answer to " + item.sql);
-            item_done(item);
+            note_prepared(item);
             if (item.reads_own && item.first_column) {
                 const int64_t value = as_number(*item.first_column);
                 const bool is_stale = value < floor_ && around_.consistent;
@@ -66,15 +66,11 @@ void Client::unit_done(Unit& unit) {
                 }
                 if (value > ceiling_) problem("a value that it never wrote: " + std::to_string(value));
             }
-            if (item.sql.starts_with("SET ") && status_ == 'I') {
-                tenant_ = tenant_asked_;
-                tenant_set_ = true;
-            }
-            if (item.sql.starts_with("PREPARE ")) prepared_ = true;
+            item_done(item);
         }
     } else {
         ++attempts_;
-        last_error_ = unit.error;
+        if (status_ == 'E' && failed_by_.empty()) failed_by_ = unit.error;
         ++around_.books.errors;
         if (unit.error == "08007") ++around_.books.unknown_outcomes;
         judge_error(unit);
@@ -83,6 +79,39 @@ void Client::unit_done(Unit& unit) {
         }
     }
     settle(unit);
+}
+
+/// What a statement that succeeded has changed in the session.
+void Client::item_done(Item& item) {
+    if (item.sql.starts_with("SET ") && status_ == 'I') {
+        tenant_ = tenant_asked_;
+        tenant_set_ = true;
+    }
+    if (!item.tenant.empty() && status_ == 'T') tenant_in_transaction_ = item.tenant;
+    if (item.sql.starts_with("PREPARE ")) prepared_ = true;
+    switch (item.savepoint) {
+        case Item::Savepoint::none: break;
+        case Item::Savepoint::set:
+            savepoint_ = {item.sql.substr(item.sql.rfind(' ') + 1), transaction_tags_.size(),
+                          transaction_bumps_, tenant_in_transaction_};
+            break;
+        case Item::Savepoint::release: savepoint_.reset(); break;
+        case Item::Savepoint::rollback: undo_to_savepoint(); break;
+    }
+}
+
+/// ROLLBACK TO was answered: what came behind the savepoint has never been, and the transaction goes on.
+void Client::undo_to_savepoint() {
+    if (failed_by_ == "40001") problem("a transaction that was lost goes on from a savepoint");
+    if (status_ != 'T') problem("no transaction is open behind ROLLBACK TO");
+    failed_by_.clear();
+    savepoint_->was_tried = false;
+    while (transaction_tags_.size() > savepoint_->tags) {
+        around_.books.settle(transaction_tags_.back(), Fate::failed);
+        transaction_tags_.pop_back();
+    }
+    transaction_bumps_ = savepoint_->bumps;
+    tenant_in_transaction_ = savepoint_->tenant;
 }
 
 /// Books what became of the unit's writes, and of its transaction's.
@@ -98,6 +127,11 @@ void Client::settle(Unit& unit) {
         if (item.done_tag == "ROLLBACK") rolled_back = true;
     }
     const bool failed = !unit.error.empty();
+    if (failed && status_ == 'E' && unit.error != "08007") {
+        // A savepoint may save what came before it; not this.
+        for (const uint64_t tag : tags) around_.books.settle(tag, Fate::failed);
+        return;
+    }
     if (!failed && status_ != 'I') {
         transaction_tags_.insert(transaction_tags_.end(), tags.begin(), tags.end());
         transaction_bumps_ += bumps;
@@ -116,9 +150,17 @@ void Client::settle(Unit& unit) {
         floor_ = std::max(floor_ + bumps + transaction_bumps_, raised);
         if (bumps + transaction_bumps_ > 0 || raised > 0)
             own_acknowledged_.insert(own_acknowledged_.end(), tags.begin(), tags.end());
+        if (tenant_in_transaction_) tenant_ = *tenant_in_transaction_;
     }
+    forget_transaction();
+}
+
+void Client::forget_transaction() {
     transaction_tags_.clear();
     transaction_bumps_ = 0;
+    savepoint_.reset();
+    tenant_in_transaction_.reset();
+    failed_by_.clear();
 }
 
 /// Whether an error may be there.
@@ -128,7 +170,12 @@ void Client::judge_error(const Unit& unit) {
     const bool in_transaction = transaction_step_ > 0;
     const TimePoint since = in_transaction ? std::min(transaction_began_, unit.sent_at) : unit.sent_at;
     const std::string what = code + " (" + unit.error_text + ") for " + unit.items[0].sql;
-    if (code == "25P02" && in_transaction && !last_error_.empty()) return;
+    if (code == unit.items[0].fails_with) return;
+    if (code == "25P02" && in_transaction && !failed_by_.empty()) {
+        const bool is_saved = unit.items[0].savepoint == Item::Savepoint::rollback && failed_by_ != "40001";
+        if (is_saved && !around_.books.is_disturbed(since, now)) problem("a savepoint was refused: " + what);
+        return;
+    }
     if (code == "57014" && cancelled_once_) return;
     if (code == "57P03" || code == "25006") {
         // What was sent behind a BEGIN that was refused stands alone.
@@ -145,6 +192,14 @@ void Client::judge_error(const Unit& unit) {
     if (!touches && unit.alone && unit.rows == 0)
         problem("a read failed that could have been run again: " + what);
     if (!touches && code == "08007") problem("an unknown outcome of a read: " + what);
+}
+
+void Client::all_done() {
+    if (status_ == 'I') {
+        transaction_step_ = 0;
+        forget_transaction();
+    }
+    think();
 }
 
 }  // namespace holdfast::simulation
