@@ -105,7 +105,7 @@ bool Conversation::take_variable_row(Bytes payload) {
     for (const auto& entry : log().entries()) {
         if (entry.key == "variable:" + key && entry.replay == replay) return true;
     }
-    log().record_now({EffectKind::user_variable, std::move(key), std::move(replay)});
+    log().record_now({sql::EffectKind::user_variable, std::move(key), std::move(replay)});
     return true;
 }
 
