@@ -498,7 +498,9 @@ TEST_CASE("mysql statements: one whose strings would be read in another way is n
     lab.send(query("SET sql_mode='ANSI_QUOTES'"));
     lab.receive(ok_packet(1, status::autocommit, reply::ok, block));
     replace_primary(lab);
-    CHECK(asked_for(lab, execute(1, true)) == query("SET sql_mode='ANSI_QUOTES'"));
+    const std::string asked = asked_for(lab, execute(1, true));
+    CHECK(asked.find("ANSI_QUOTES") != std::string::npos);
+    CHECK(asked.find("SELECT") == std::string::npos);
     lab.receive(ok_packet(1));
     // The server says that it does not know it.
     CHECK(lab.send(execute(1, true)) == execute(0, true));
