@@ -243,6 +243,7 @@ def test_what_was_said_of_a_server_goes_with_it(make_cluster, start_proxy):
     servers.append(removed)
     proxy.write_config()
     operator("reload")
+    wait_until(lambda: any(each["name"] == goes.name for each in operator.cluster()["servers"]), "it is there again")
     assert operator.server(goes)["state"] == "ready"
     assert operator.server(stays)["state"] == "drain"
 
