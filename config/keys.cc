@@ -138,9 +138,11 @@ constexpr std::array rows{
               "The database, by its whole name; one of the two is needed."),
     inherited("cluster.*.limits.exceptions[].connections", Type::integer, "0", "0..1000000",
               "Its connections at once; required. 0: no limit."),
-    inherited("cluster.*.limits.connect_rate", Type::integer, "0", "0..1000000",
-              "New connections per second from one address (IPv6: one /64 network); more are closed at once. "
-              "0: no limit. Unix sockets have none."),
+    inherited(
+        "cluster.*.limits.connect_rate", Type::integer, "0", "0..1000000",
+        "New connections per second from one address (IPv6: one /64 network); more are closed at once. "
+        "0: no limit. Unix sockets have none. Clusters with the same rate and burst share what an address "
+        "may do."),
     inherited("cluster.*.limits.connect_burst", Type::integer, "100", "1..1000000",
               "How many may come at once after a pause."),
     inherited(
@@ -162,8 +164,12 @@ constexpr std::array rows{
     inherited("cluster.*.timeouts.transaction", Type::duration, "0s", "0s..24h",
               "A transaction that lasts longer is rolled back and its client disconnected; a statement that "
               "runs is cancelled first. 0s: never."),
-    inherited("cluster.*.timeouts.query", Type::duration, "0s", "0s..24h",
-              "A statement that runs longer is cancelled at its server. 0s: never."),
+    inherited(
+        "cluster.*.timeouts.query", Type::duration, "0s", "0s..24h",
+        "A statement that runs longer is cancelled at its server. 0s: never. What comes in one request "
+        "counts as one: several statements in one text, or PostgreSQL's batches and pipelines up to their "
+        "Sync, of which a server tells only at the end that a part has ended. The servers' own "
+        "`statement_timeout` and `max_statement_time` see each by itself."),
 
     Key{"cluster.*.servers[].name", Type::text, "", "",
         "The name in logs and metrics. Default: the address."},

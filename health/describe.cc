@@ -205,6 +205,9 @@ void Topology::describe_writable(const Member& member, ServerView& out) const {
 void Topology::describe_replica(const Member& member, ServerView& out) const {
     const Observation& facts = *member.facts;
     const std::string doubt = doubt_of(member);
+    const bool is_catching_up =
+        !member.has_caught_up && member.catch_up.is_approaching() && !facts.replay_paused;
+    const ServerState behind = is_catching_up ? ServerState::catching_up : ServerState::lagging;
     if (member.unreadable && member.bad_in_a_row >= health_.fall) {
         out.state = ServerState::broken;
         out.reason = member.failure;
@@ -231,22 +234,23 @@ void Topology::describe_replica(const Member& member, ServerView& out) const {
         out.state = ServerState::broken;
         out.reason = mysql;
     } else if (!member.lag) {
-        out.state = ServerState::lagging;
+        out.state = behind;
         out.reason = holder_ ? "its lag is unknown: it is behind every known position of the primary"
                              : "its lag is unknown: no primary was seen yet";
     } else if (*member.lag > max_lag_time_) {
-        out.state = ServerState::lagging;
+        out.state = behind;
         out.reason = seconds_text(*member.lag) + " behind (max_lag is " + seconds_text(max_lag_time_) + ")";
     } else if (member.lag_bytes && *member.lag_bytes > max_lag_bytes_) {
-        out.state = ServerState::lagging;
+        out.state = behind;
         out.reason =
             bytes_text(*member.lag_bytes) + " behind (max_lag is " + bytes_text(max_lag_bytes_) + ")";
     } else {
         out.state = ServerState::up;
         out.readable = true;
     }
-    const bool is_judged = out.state == ServerState::up || out.state == ServerState::lagging;
+    const bool is_judged = out.state == ServerState::up || is_behind(out.state);
     if (!is_judged) return;
+    if (out.state == ServerState::catching_up) out.reason += "; it came back and gets nearer";
     if (const std::string note = mysql_note(member); !note.empty()) {
         out.reason += (out.reason.empty() ? "" : "; ") + note;
     }
@@ -265,7 +269,7 @@ std::optional<ServerId> Topology::choose_candidate(const View& next) const {
     std::optional<size_t> current;
     for (size_t i = 0; i < members_.size(); ++i) {
         const ServerView& server = *next.find(id_of(i));
-        const bool is_usable = server.state == ServerState::up || server.state == ServerState::lagging ||
+        const bool is_usable = server.state == ServerState::up || is_behind(server.state) ||
                                server.state == ServerState::suspect;
         if (!members_[i].promotable || server.duty != Duty::serves || server.role != ServerRole::replica ||
             !is_usable)

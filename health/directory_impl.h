@@ -207,7 +207,7 @@ std::optional<ServerId> Directory<Catalog>::choose_server(const Channel& channel
             rank = 8;
         } else if (server.readable) {
             rank = 6;
-        } else if (server.state == ServerState::up || server.state == ServerState::lagging ||
+        } else if (server.state == ServerState::up || is_behind(server.state) ||
                    server.state == ServerState::suspect) {
             rank = 4;
         }

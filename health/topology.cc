@@ -138,7 +138,7 @@ bool Topology::in_doubt() const {
         if (server.state == ServerState::suspect || server.state == ServerState::starting) return true;
         // Lag takes two probes to be known.
         const bool is_lag_due = server.role == ServerRole::replica && !server.lag &&
-                                server.state == ServerState::lagging && member.facts &&
+                                is_behind(server.state) && member.facts &&
                                 member.facts->sent_at < view_.primary_since + health_.interval;
         if (is_lag_due) return true;
     }
@@ -318,6 +318,40 @@ void Topology::measure_all(const Member& observed) {
         // Without a primary nothing new can be missing: the lag can end, but does not grow.
         const bool is_complete = !samples_.empty() && member.facts->position.covers(samples_.newest());
         if (is_served || is_complete) measure(member);
+        if (is_served && (&member == &observed || !member.catch_up.is_measured())) follow_catch_up(member);
+    }
+}
+
+/// Takes in how far the replica is behind, by the finest measure that there is.
+void Topology::follow_catch_up(Member& member) const {
+    if (member.has_caught_up) return;
+    const Observation& facts = *member.facts;
+    if (facts.position && !samples_.empty()) {
+        const uint64_t newest = samples_.newest().lsn;
+        member.catch_up.measured(newest > facts.position.lsn ? newest - facts.position.lsn : 0,
+                                 facts.sent_at);
+    } else if (member.lag) {
+        member.catch_up.measured(static_cast<uint64_t>(std::max<int64_t>(member.lag->count(), 0)),
+                                 facts.sent_at);
+    }
+}
+
+/// Whoever was unfit to serve has to catch up again; whoever is up has.
+void Topology::note_fitness(const View& next) {
+    for (Member& member : members_) {
+        switch (next.find(member.id)->state) {
+            case ServerState::up: member.has_caught_up = true; break;
+            case ServerState::starting:
+            case ServerState::down:
+            case ServerState::broken:
+            case ServerState::quarantined:
+                member.has_caught_up = false;
+                member.catch_up = {};
+                break;
+            case ServerState::suspect:
+            case ServerState::catching_up:
+            case ServerState::lagging: break;
+        }
     }
 }
 
@@ -347,6 +381,7 @@ bool Topology::update(TimePoint now) {
         }
     }
     View next = describe(now);
+    note_fitness(next);
     if (next == view_) return false;
     view_ = std::move(next);
     return true;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/settings.h"
+#include "health/catch_up.h"
 #include "health/gtid_history.h"
 #include "health/lag.h"
 #include "health/observation.h"
@@ -90,12 +91,14 @@ private:
         uint32_t standby_timeline = 0;
         std::optional<Duration> lag;
         std::optional<uint64_t> lag_bytes;
-        std::string failure;      // why the last probe failed; empty: it did not
-        bool must_prove = false;  // it was seen not to serve, and no success has come since
-        bool unreadable = false;  // it lives, but its facts can't be had
-        bool rival = false;       // it was writable, without being believed, while the primary served
-        bool stale = false;       // nothing was heard of it for too long
-        bool late = false;        // its probe under way is overdue
+        bool has_caught_up = false;  // since it was last unfit to serve
+        CatchUp catch_up;            // until then
+        std::string failure;         // why the last probe failed; empty: it did not
+        bool must_prove = false;     // it was seen not to serve, and no success has come since
+        bool unreadable = false;     // it lives, but its facts can't be had
+        bool rival = false;          // it was writable, without being believed, while the primary served
+        bool stale = false;          // nothing was heard of it for too long
+        bool late = false;           // its probe under way is overdue
         /// MySQL: since when it claims to be the primary, and whether its claim is an old one: it was the
         /// primary before, or was never seen to replicate.
         std::optional<TimePoint> claims_since;
@@ -171,6 +174,8 @@ private:
     // Lag: topology.cc.
     void measure(Member& member);
     void measure_all(const Member& observed);
+    void follow_catch_up(Member& member) const;
+    void note_fitness(const View& next);
 
     config::Protocol protocol_;
     config::Health health_;

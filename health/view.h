@@ -18,7 +18,8 @@ enum class ServerState {
     up,
     suspect,      // a probe or the data path just failed, fewer than `fall` times: no new work if others can
     down,         // `fall` probes in a row failed
-    lagging,      // a replica behind max_lag, or with unknown lag
+    catching_up,  // a replica that came back, is behind max_lag (or its lag unknown) and gets nearer
+    lagging,      // a replica behind max_lag, or with unknown lag, that was fine or gets no nearer
     broken,       // answers, but can't serve: replication from elsewhere or stopped, wrong cluster
     quarantined,  // writable, or on an old timeline, and not the primary: nothing goes there
 };
@@ -91,6 +92,11 @@ enum class Hint {
     role_changed,     // the server reported another in_hot_standby than the view has
     not_answering,    // a statement is overdue
 };
+
+/// A replica that gets no reads for its lag alone.
+inline bool is_behind(ServerState state) {
+    return state == ServerState::catching_up || state == ServerState::lagging;
+}
 
 /// The words used in logs and metrics.
 std::string_view to_string(ServerState state);

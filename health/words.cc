@@ -28,6 +28,7 @@ std::string_view to_string(ServerState state) {
         case ServerState::up: return "up";
         case ServerState::suspect: return "suspect";
         case ServerState::down: return "down";
+        case ServerState::catching_up: return "catching_up";
         case ServerState::lagging: return "lagging";
         case ServerState::broken: return "broken";
         case ServerState::quarantined: return "quarantined";

@@ -14,7 +14,7 @@
 
 namespace holdfast::admin {
 
-inline constexpr size_t server_state_count = 7;
+inline constexpr size_t server_state_count = 8;
 inline constexpr size_t server_role_count = 3;
 inline constexpr size_t duty_count = 3;  // that are shown: what is removed has no series
 inline constexpr size_t probe_outcome_count = 13;

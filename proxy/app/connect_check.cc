@@ -96,7 +96,7 @@ public:
         return has_asked && std::none_of(views.begin(), views.end(), [](const health::ServerView& view) {
                    // Lag is known from the second answer on.
                    return view.state == ServerState::starting || view.state == ServerState::suspect ||
-                          (view.state == ServerState::lagging && !view.lag);
+                          (is_behind(view.state) && !view.lag);
                });
     }
 
@@ -164,7 +164,9 @@ private:
         };
         if (seen.state != ServerState::up) {
             const std::string word{to_string(seen.state)};
-            add(Severity::error, "is " + word + (seen.reason.empty() ? "" : ": " + seen.reason));
+            const bool is_better_soon = seen.state == ServerState::catching_up;
+            add(is_better_soon ? Severity::warning : Severity::error,
+                "is " + word + (seen.reason.empty() ? "" : ": " + seen.reason));
         }
         if (!check.facts.failure.empty() && seen.state != ServerState::down) {
             add(Severity::error, "the service account can't ask it: " + check.facts.failure);

@@ -335,15 +335,6 @@ void Cluster::send_cancel(ServerConnection& connection, std::shared_ptr<const di
     }
 }
 
-SourceLimits& Cluster::source_limits() {
-    if (!source_limits_) {
-        std::array<std::byte, 16> secret{};
-        world_.random(secret.data(), secret.size());
-        source_limits_ = std::make_unique<SourceLimits>(secret, limits::source_buckets);
-    }
-    return *source_limits_;
-}
-
 ByteBuffer Cluster::header_for(const IpAddress& source, const IpAddress& destination) const {
     ByteBuffer header;
     switch (settings().send_proxy_protocol) {

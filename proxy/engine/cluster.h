@@ -20,7 +20,6 @@
 #include "proxy/engine/metrics.h"
 #include "proxy/engine/router.h"
 #include "proxy/engine/server_connection.h"
-#include "proxy/engine/source_limits.h"
 #include "proxy/engine/world.h"
 
 namespace holdfast::engine {
@@ -60,8 +59,6 @@ public:
     const RuleSet& rules() const { return rules_; }
     const AccessRules& access() const { return access_; }
     ClientCounts& client_counts() { return client_counts_; }
-    /// Made at the first call.
-    SourceLimits& source_limits();
     /// What a server is told of whom a connection is opened for; empty: nothing.
     ByteBuffer header_for(const IpAddress& source, const IpAddress& destination) const;
     /// Passed on at the end of the turn: the answer can be a new view at once, and sessions are in the middle
@@ -170,7 +167,6 @@ private:
     RuleSet rules_;
     AccessRules access_;
     ClientCounts client_counts_;
-    std::unique_ptr<SourceLimits> source_limits_;
     ByteBuffer scratch_;
     std::unordered_map<SessionId, Session*> sessions_;
     std::unordered_map<SessionId, TcpRelay*> relays_;

@@ -1,6 +1,7 @@
 #include "proxy/engine/engine.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "protocol/base/limits.h"
@@ -73,6 +74,15 @@ void Engine::destroy(const Cluster& cluster) {
     on_gone();
 }
 
+SourceLimits& Engine::source_limits() {
+    if (!source_limits_) {
+        std::array<std::byte, 16> secret{};
+        world_.random(secret.data(), secret.size());
+        source_limits_ = std::make_unique<SourceLimits>(secret, limits::source_buckets);
+    }
+    return *source_limits_;
+}
+
 /// Ends a connection before anything is known of it but its address. That has to be cheap: it happens
 /// thousands of times a second when somebody means harm.
 LinkOwner* Engine::refuse(Cluster& cluster, Link& link, const Peer& peer, CloseReason reason,
@@ -105,7 +115,7 @@ LinkOwner* Engine::accept(const EntranceRef& entrance, std::unique_ptr<Link> lin
     }
     const config::Limits& client_limits = cluster.settings().limits;
     if (client_limits.connect_rate > 0 &&
-        !cluster.source_limits().may_connect(peer.source, client_limits, world_.now())) {
+        !source_limits().may_connect(peer.source, client_limits, world_.now())) {
         return refuse(cluster, *link, peer, CloseReason::rate_limited, "53400",
                       "Too many new connections from this address (limits.connect_rate)");
     }

@@ -8,6 +8,7 @@
 #include "config/settings.h"
 #include "proxy/engine/cluster.h"
 #include "proxy/engine/session.h"
+#include "proxy/engine/source_limits.h"
 #include "proxy/engine/tcp_relay.h"
 #include "proxy/engine/world.h"
 
@@ -46,6 +47,8 @@ public:
     World& world() { return world_; }
     Log& log() { return log_; }
     const config::Proxy& settings() const { return settings_; }
+    /// Of all clusters together. Made at the first call.
+    SourceLimits& source_limits();
     bool is_full() const { return sessions() > settings_.max_clients; }
     void bury(SessionId id);
     void bury_relay(SessionId id);
@@ -78,6 +81,7 @@ private:
     World& world_;
     Log& log_;
     config::Proxy settings_;
+    std::unique_ptr<SourceLimits> source_limits_;  // outlives sessions, which wait in it
     std::vector<std::unique_ptr<Cluster>> clusters_;
     std::vector<Removed> removed_;
     std::unordered_map<SessionId, std::unique_ptr<Session>> sessions_;

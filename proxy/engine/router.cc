@@ -37,7 +37,7 @@ Route route_read(const RouteState& state, const health::View& view, const config
     const bool some_readable =
         std::any_of(view.servers.begin(), view.servers.end(), [](const auto& s) { return s.readable; });
     const bool some_lag = std::any_of(view.servers.begin(), view.servers.end(),
-                                      [](const auto& s) { return s.state == health::ServerState::lagging; });
+                                      [](const auto& s) { return health::is_behind(s.state); });
     const RouteReason reason = some_readable ? RouteReason::read_your_writes
                                : some_lag    ? RouteReason::lag
                                              : RouteReason::no_replica;

@@ -12,6 +12,7 @@
 #include "protocol/dialect/dialect.h"
 #include "proxy/engine/cluster.h"
 #include "proxy/engine/server_connection.h"
+#include "proxy/engine/source_limits.h"
 #include "proxy/engine/timeouts.h"
 #include "proxy/engine/world.h"
 

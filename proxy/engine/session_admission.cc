@@ -51,8 +51,8 @@ bool Session::turn_away() {
 bool Session::delay_login() {
     const config::Limits& limits = cluster_.settings().limits;
     if (limits.login_failures == 0 || source_.empty()) return false;
-    SourceLimits& sources = cluster_.source_limits();
-    const SourceLimits::Claim claim = sources.claim(source_, handshake_->user());
+    SourceLimits& sources = engine_.source_limits();
+    const auto claim = sources.claim(source_, cluster_.settings().name, handshake_->user(), limits);
     switch (sources.judge(claim, limits, now())) {
         case SourceLimits::Login::at_once: return false;
         case SourceLimits::Login::refused:
@@ -75,8 +75,9 @@ void Session::login_failed() {
     cluster_.directory().forget_role(handshake_->user());
     const config::Limits& limits = cluster_.settings().limits;
     if (limits.login_failures == 0 || source_.empty()) return;
-    SourceLimits& sources = cluster_.source_limits();
-    sources.login_failed(sources.claim(source_, handshake_->user()), limits, now());
+    SourceLimits& sources = engine_.source_limits();
+    const auto claim = sources.claim(source_, cluster_.settings().name, handshake_->user(), limits);
+    sources.login_failed(claim, limits, now());
 }
 
 /// Takes the place of its user and database. False: there was none left, and the client was told so.

@@ -178,9 +178,8 @@ bool Session::finishes_on_old_primary() {
     if (!busy() || moving_ || active_ != primary_slot_ || !writer->ready()) return false;
     const health::ServerView* server = cluster_.view().find(writer->server());
     using health::ServerState;
-    const bool is_demoted =
-        server && (server->state == ServerState::up || server->state == ServerState::lagging ||
-                   server->state == ServerState::broken);
+    const bool is_demoted = server && (server->state == ServerState::up || health::is_behind(server->state) ||
+                                       server->state == ServerState::broken);
     if (!is_demoted) return false;
     if (!finish_timer_) {
         finish_timer_ = cluster_.world().after(limits::demoted_answer_timeout, [this] {
@@ -245,6 +244,7 @@ void Session::on_view_changed(bool primary_changed) {
                 break;
             case ServerState::starting:
             case ServerState::up:
+            case ServerState::catching_up:
             case ServerState::lagging: break;
         }
         if (phase_ == Phase::closing) return;

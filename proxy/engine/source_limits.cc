@@ -81,11 +81,17 @@ uint64_t SourceLimits::key_of(const IpAddress& from, std::string_view more) cons
 
 bool SourceLimits::may_connect(const IpAddress& from, const config::Limits& limits, TimePoint now) {
     if (limits.connect_rate == 0 || from.empty()) return true;
-    return connects_.take(key_of(from, {}), connect_rate(limits), now);
+    const std::string scope =
+        std::to_string(limits.connect_rate) + "/" + std::to_string(limits.connect_burst);
+    return connects_.take(key_of(from, scope), connect_rate(limits), now);
 }
 
-SourceLimits::Claim SourceLimits::claim(const IpAddress& from, std::string_view user) const {
-    return {key_of(from, {}), key_of(from, user.empty() ? std::string_view("\0", 1) : user)};
+SourceLimits::Claim SourceLimits::claim(const IpAddress& from, std::string_view cluster,
+                                        std::string_view user, const config::Limits& limits) const {
+    std::string account = std::to_string(cluster.size()) + ":";  // accounts belong to their cluster
+    account += cluster;
+    account += user;
+    return {key_of(from, std::to_string(limits.login_failures)), key_of(from, account)};
 }
 
 SourceLimits::Login SourceLimits::judge(const Claim& claim, const config::Limits& limits, TimePoint now) {

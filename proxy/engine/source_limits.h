@@ -44,6 +44,9 @@ private:
 /// What clients of one source address may do in a time: connect, and fail to log in. An IPv6 source is a /64
 /// network, since whoever has one address there has all. Memory is bounded however many sources there are.
 /// Limits are those of the call, so that a reload counts at once; time is an argument.
+///
+/// One serves all clusters: those with the same limits share what an address may do, so that it can't do more
+/// by going from cluster to cluster; one with limits of its own counts for itself.
 class SourceLimits {
 public:
     /// secret  random bytes, so that nobody can choose addresses or names that share a bucket
@@ -56,9 +59,10 @@ public:
     /// Who a login is counted for.
     struct Claim {
         uint64_t address = 0;
-        uint64_t user = 0;  // of that address
+        uint64_t user = 0;  // of that cluster, from that address
     };
-    Claim claim(const IpAddress& from, std::string_view user) const;
+    Claim claim(const IpAddress& from, std::string_view cluster, std::string_view user,
+                const config::Limits& limits) const;
     /// What becomes of a login whose proof is still to be looked at. One that is to wait is counted as
     /// waiting until done_waiting().
     ///

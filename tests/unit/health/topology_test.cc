@@ -427,7 +427,7 @@ TEST_CASE("topology: a standby that appears late is taken in") {
     CHECK(lab.server(3).state == ServerState::down);
     lab.standby(3, 1, 400);
     lab.standby(3, 1, 400);
-    CHECK(lab.server(3).state == ServerState::lagging);
+    CHECK(lab.server(3).state == ServerState::catching_up);
     CHECK_FALSE(lab.server(3).lag);
     CHECK_FALSE(lab.server(3).readable);
     lab.standby(3, 1, 1000);

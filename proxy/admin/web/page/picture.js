@@ -29,6 +29,7 @@ function looks(server, cluster) {
   const health = {
     starting: ['off', 'ring', 'starting: not probed yet'],
     suspect: ['warn', 'triangle', 'suspect'],
+    catching_up: ['off', 'ring', 'catching up'],
     lagging: ['warn', 'triangle', 'lagging'],
     down: ['bad', 'square', 'down'],
     broken: ['bad', 'cross', 'broken'],
@@ -36,7 +37,7 @@ function looks(server, cluster) {
   }[server.health];
   const words = { drain: 'draining', maintenance: 'in maintenance', removed: 'being removed' }[server.state];
   if (words) {
-    const also = health ? `, ${server.health}` : '';
+    const also = health ? `, ${server.health.replace('_', ' ')}` : '';
     return { tone: server.is_primary ? 'warn' : 'off', shape: 'half', words: words + also };
   }
   if (health) return { tone: health[0], shape: health[1], words: health[2] };

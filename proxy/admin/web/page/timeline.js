@@ -23,7 +23,7 @@ const sentences = {
   stopping: () => ['bad', 'The proxy is shutting down', ''],
 };
 
-const healthTone = (health) => ({ up: 'good', starting: 'plain', suspect: 'warn', lagging: 'warn' }[health] || 'bad');
+const healthTone = (health) => ({ up: 'good', starting: 'plain', suspect: 'warn', catching_up: 'plain', lagging: 'warn' }[health] || 'bad');
 const absence = (f) => f.without_primary_ms > 0 ? `${latencyWords(f.without_primary_ms / 1000)} without a primary` : '';
 const byWords = (f) => [f.reason, f.by ? `by ${f.by}` : ''].filter(Boolean).join(' · ');
 const eventShapes = { good: 'disc', bad: 'square', warn: 'triangle', order: 'diamond', plain: 'ring' };

@@ -23,7 +23,7 @@ struct Lab {
 
     bool connect(std::string_view ip) { return sources.may_connect(*parse_ip(ip), limits, now); }
     SourceLimits::Claim claim(std::string_view ip, std::string_view user) const {
-        return sources.claim(*parse_ip(ip), user);
+        return sources.claim(*parse_ip(ip), "shop", user, limits);
     }
     void fail(std::string_view ip, std::string_view user) {
         sources.login_failed(claim(ip, user), limits, now);
@@ -68,6 +68,35 @@ TEST_CASE("source limits: an IPv6 network is one source, and a Unix socket none"
     CHECK_FALSE(lab.connect("2001:db8::ffff:2"));
     CHECK(lab.connect("2001:db8:0:1::1"));
     for (int i = 0; i < 10; ++i) CHECK(lab.sources.may_connect({}, lab.limits, lab.now));
+}
+
+TEST_CASE("source limits: clusters with the same limits share an address's connections") {
+    Lab lab;
+    lab.limits.connect_rate = 1;
+    lab.limits.connect_burst = 2;
+    config::Limits own = lab.limits;
+    own.connect_burst = 3;
+    CHECK(lab.connect("10.0.0.1"));
+    CHECK(lab.connect("10.0.0.1"));
+    const config::Limits same = lab.limits;
+    CHECK_FALSE(lab.sources.may_connect(*parse_ip("10.0.0.1"), same, lab.now));
+    for (int i = 0; i < 3; ++i) CHECK(lab.sources.may_connect(*parse_ip("10.0.0.1"), own, lab.now));
+    CHECK_FALSE(lab.sources.may_connect(*parse_ip("10.0.0.1"), own, lab.now));
+}
+
+TEST_CASE("source limits: failures in all clusters count for the address, but a user is its cluster's") {
+    Lab lab;
+    lab.limits.login_failures = 1;
+    const auto in = [&](std::string_view cluster, std::string_view user) {
+        return lab.sources.claim(*parse_ip("10.0.0.1"), cluster, user, lab.limits);
+    };
+    lab.sources.login_failed(in("shop", "app"), lab.limits, lab.now);
+    CHECK(lab.sources.judge(in("blog", "app"), lab.limits, lab.now) == Login::at_once);
+    CHECK(lab.sources.judge(in("shopa", "pp"), lab.limits, lab.now) == Login::at_once);
+    for (int i = 0; i < 9; ++i) {
+        lab.sources.login_failed(in("blog", "user" + std::to_string(i)), lab.limits, lab.now);
+    }
+    CHECK(lab.sources.judge(in("blog", "app"), lab.limits, lab.now) == Login::after_delay);
 }
 
 TEST_CASE("source limits: failures delay that user's logins from there, and nobody else's") {

@@ -228,3 +228,26 @@ TEST_CASE("tcp relay: only a connection that broke is a hint that its server may
     lab.lose(*lab.accept_at(1));
     CHECK(hints == std::vector{health::Hint::connection_lost});
 }
+
+TEST_CASE("tcp relay: limits.connect_rate is one budget for an address, whichever cluster it goes to") {
+    RelayLab lab;
+    lab.change([](config::Cluster& settings) {
+        settings.limits.connect_rate = 1;
+        settings.limits.connect_burst = 2;
+    });
+    auto settings = std::make_shared<config::Cluster>(lab.cluster->settings());
+    settings->name = "other";
+    Cluster& other = lab.engine.add_cluster(
+        {settings, std::make_unique<mysql::MysqlDialect>(mysql::DialectOptions{{}, nullptr}), lab.directory,
+         lab.metrics, [](ServerId, health::Hint) {}});
+    const EntranceRef first = lab.unread;
+    const auto second = std::make_shared<const Entrance>(Entrance{other, first->settings});
+    CHECK(lab.come_unread() != nullptr);
+    lab.unread = second;
+    CHECK(lab.come_unread() != nullptr);
+    CHECK(lab.come_unread() == nullptr);
+    lab.unread = first;
+    CHECK(lab.come_unread() == nullptr);
+    lab.world.pass(1s);
+    CHECK(lab.come_unread() != nullptr);
+}
