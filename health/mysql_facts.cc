@@ -238,4 +238,13 @@ void note_hidden_sources(std::string_view text, std::string_view user, Observati
                                 "'@'%'";
 }
 
+void note_hidden_group(std::string_view text, std::string_view user, Observation& out) {
+    if (!out.mysql->group) return;
+    GroupState& group = *out.mysql->group;
+    group.is_primary = !out.mysql->read_only;
+    group.hidden = "its place in the replication group can't be seen (" + one_line(text) +
+                   "); GRANT SELECT ON performance_schema.replication_group_members TO '" + one_line(user) +
+                   "'@'%'";
+}
+
 }  // namespace holdfast::health

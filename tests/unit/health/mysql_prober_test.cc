@@ -200,6 +200,33 @@ TEST_CASE("mysql prober: without the right to see replication the rest is still 
         "SLAVE MONITOR ON *.* TO 'watcher'@'%'");
 }
 
+TEST_CASE("mysql prober: without the right to see a replication group its writable member is the primary") {
+    for (const bool is_writable : {true, false}) {
+        Fixture f(script_of([&](const std::string& sql) -> std::optional<std::string> {
+            if (sql.find("replication_group_members") != std::string::npos)
+                return error_packet(1, 1142,
+                                    "SELECT command denied to user 'watcher'@'localhost' for table "
+                                    "'replication_group_members'");
+            if (sql.find("VARIABLES") == std::string::npos) return result_set({{"Source_Host"}, {}});
+            return result_set({{"Variable_name", "Value"},
+                               {{"version", "8.4.3"},
+                                {"read_only", is_writable ? "OFF" : "ON"},
+                                {"super_read_only", is_writable ? "OFF" : "ON"},
+                                {"server_id", "1"},
+                                {"group_replication_group_name", "g"},
+                                {"group_replication_single_primary_mode", "ON"}}});
+        }));
+        const auto o = f.probe();
+        REQUIRE(o);
+        CHECK(o->outcome == Outcome::ok);
+        REQUIRE(o->mysql->group);
+        CHECK(o->mysql->group->is_primary == is_writable);
+        CHECK(
+            o->mysql->group->hidden.starts_with("its place in the replication group can't be seen (SELECT "));
+        CHECK(o->mysql->sources_hidden.empty());
+    }
+}
+
 TEST_CASE("mysql prober: without an account any answer to a login is a sign of life") {
     FakeMysql::Script script;
     script.login = error_packet(2, 1045, "Access denied for user 'holdfast'");
