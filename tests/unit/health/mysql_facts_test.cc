@@ -162,6 +162,23 @@ TEST_CASE("mysql facts: a stopped source counts only when it failed by itself") 
     CHECK(o.mysql->sources[2].is_active());
 }
 
+TEST_CASE(
+    "mysql facts: MySQL 8's numbers for a source that has purged what is needed, or is the server itself") {
+    const auto active_with = [](const char* io_error) {
+        Observation o;
+        o.version_text = "8.4.3";
+        o.mysql.emplace();
+        read_mysql_sources({{"Source_Host", "Source_Port", "Replica_IO_Running", "Replica_SQL_Running",
+                             "Last_IO_Errno", "Last_IO_Error", "Last_SQL_Errno", "Channel_Name"},
+                            {{"db1", "3306", "No", "No", io_error, "Got fatal error 1236", "0", ""}}},
+                           o);
+        return o.mysql->sources.at(0).is_active();
+    };
+    CHECK(active_with("13114"));
+    CHECK(active_with("13117"));
+    CHECK_FALSE(active_with("0"));
+}
+
 TEST_CASE("mysql facts: Galera's state, whose sequence numbers are positions") {
     Observation o;
     o.mysql.emplace();
