@@ -104,10 +104,11 @@ TEST_CASE("mysql prober: errors of a login say what is the matter") {
         int code;
         Outcome outcome;
     };
-    for (const Case& c :
-         {Case{1040, Outcome::too_many}, Case{1203, Outcome::too_many}, Case{1045, Outcome::auth},
-          Case{1044, Outcome::auth}, Case{1698, Outcome::auth}, Case{1129, Outcome::auth},
-          Case{1130, Outcome::auth}, Case{1053, Outcome::starting_up}, Case{1064, Outcome::protocol}}) {
+    for (const Case& c : {Case{1040, Outcome::too_many}, Case{1203, Outcome::too_many},
+                          Case{1045, Outcome::auth}, Case{1044, Outcome::auth}, Case{1698, Outcome::auth},
+                          Case{1129, Outcome::auth}, Case{1130, Outcome::auth}, Case{3159, Outcome::auth},
+                          Case{3955, Outcome::auth}, Case{1053, Outcome::starting_up},
+                          Case{3032, Outcome::starting_up}, Case{1064, Outcome::protocol}}) {
         CAPTURE(c.code);
         FakeMysql::Script script;
         script.login = error_packet(2, c.code, "no: something");
