@@ -148,6 +148,7 @@ void Conversation::apply_effect(Slot slot, const sql::Effect& effect, const Unit
             if (is_access_mode(effect.key))
                 state.is_read_only = false;  // if it was the proxy's, it may be gone
             if (effect.key == "schema") schema_changed_ = true;
+            if (effect.key == "role") role_was_set_ = true;
             log().record_now(effect);
             return;
         case EffectKind::user_variable: log().record_now(effect); return;
@@ -360,11 +361,12 @@ bool Conversation::take_variable_row(Bytes payload) {
 
 /// COM_RESET_CONNECTION has brought this connection back to its beginnings; the other one follows.
 void Conversation::session_was_reset(Slot slot) {
-    // The schema stays, as on the server.
-    std::string schema;
+    // The schema and the role stay, as on the server.
+    std::string schema, role;
     if (log_) {
         for (const auto& entry : log_->entries()) {
             if (entry.key == "set:schema") schema = entry.replay;
+            if (entry.key == "set:role") role = entry.replay;
         }
     }
     log_.reset();
@@ -389,6 +391,7 @@ void Conversation::session_was_reset(Slot slot) {
     here.needs_tracking = here.was_reset = true;
     here.has_next_transaction = false;
     if (!schema.empty()) log().record_now({EffectKind::set, "schema", schema});
+    if (!role.empty()) log().record_now({EffectKind::set, "role", role});
 }
 
 }  // namespace holdfast::mysql
