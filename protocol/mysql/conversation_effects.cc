@@ -1,7 +1,7 @@
 // What statements leave behind in the session: from the classifier, and from what servers report.
 #include <algorithm>
-#include <array>
 #include <charconv>
+#include <iterator>
 #include <utility>
 
 #include "protocol/mysql/character_sets.h"
@@ -18,26 +18,28 @@ using sql::EffectKind;
 
 /// Reported, but no part of a session's state: counters, what holds for one statement, the proxy's own.
 bool is_no_setting(std::string_view name) {
-    static constexpr std::array<std::string_view, 18> names = {"autocommit",
-                                                               "character_set_database",
-                                                               "collation_database",
-                                                               "error_count",
-                                                               "gtid_seq_no",
-                                                               "identity",
-                                                               "insert_id",
-                                                               "last_gtid",
-                                                               "last_insert_id",
-                                                               "pseudo_slave_mode",
-                                                               "pseudo_thread_id",
-                                                               "rand_seed1",
-                                                               "rand_seed2",
-                                                               "redirect_url",
-                                                               "statement_id",
-                                                               "timestamp",
-                                                               "transaction_read_only",
-                                                               "warning_count"};
+    static constexpr std::string_view names[] = {"autocommit",
+                                                 "character_set_database",
+                                                 "collation_database",
+                                                 "error_count",
+                                                 "gtid_next",
+                                                 "gtid_seq_no",
+                                                 "identity",
+                                                 "insert_id",
+                                                 "last_gtid",
+                                                 "last_insert_id",
+                                                 "pseudo_replica_mode",
+                                                 "pseudo_slave_mode",
+                                                 "pseudo_thread_id",
+                                                 "rand_seed1",
+                                                 "rand_seed2",
+                                                 "redirect_url",
+                                                 "statement_id",
+                                                 "timestamp",
+                                                 "transaction_read_only",
+                                                 "warning_count"};
     return name.starts_with("session_track_") || name == "tx_read_only" ||
-           std::find(names.begin(), names.end(), name) != names.end();
+           std::find(std::begin(names), std::end(names), name) != std::end(names);
 }
 
 bool is_character_set(std::string_view name) {
