@@ -46,9 +46,14 @@ bool is_character_set(std::string_view name) {
     return name.starts_with("character_set_") || name == "collation_connection";
 }
 
+/// A whole number, or one with a point: servers refuse either between quotes.
 bool is_number(std::string_view text) {
-    return !text.empty() && text.size() < 20 &&
-           std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    const size_t point = std::min(text.find('.'), text.size());
+    const std::string_view fraction = text.substr(std::min(point + 1, text.size()));
+    return point > 0 && text.size() < 20 && text.back() != '.' &&
+           std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(point), is_digit) &&
+           std::all_of(fraction.begin(), fraction.end(), is_digit);
 }
 
 /// Whether a name that a server has told can stand in a statement as it is.
@@ -310,8 +315,10 @@ void Conversation::take_variable(Slot slot, std::string_view name, std::string_v
         return;  // the statement itself is recorded
     }
     std::erase(opaque_, std::string(name));
-    log().record_now(
-        {EffectKind::set, std::string(name), "SET SESSION " + std::string(name) + "=" + literal(value)});
+    // MySQL reports NULL as an empty text, which is no character set's name.
+    const bool is_null = value.empty() && name == "character_set_results";
+    log().record_now({EffectKind::set, std::string(name),
+                      "SET SESSION " + std::string(name) + "=" + (is_null ? "NULL" : literal(value))});
 }
 
 /// The answer to what user variables hold: from then on they are state that can be replayed.
