@@ -27,6 +27,7 @@ std::string galera_trouble(const GaleraState& galera) {
 }
 
 std::string group_trouble(const GroupState& group) {
+    if (!group.hidden.empty()) return "";
     if (group.member_state != "ONLINE") return "its state in the replication group is " + group.member_state;
     return group.has_quorum ? "" : "its part of the replication group has no quorum";
 }
@@ -102,6 +103,7 @@ std::string Topology::source_trouble(const Member& member) const {
 std::string Topology::mysql_note(const Member& member) const {
     if (!member.facts || !member.facts->mysql) return {};
     const MysqlState& state = *member.facts->mysql;
+    if (state.group && !state.group->hidden.empty()) return state.group->hidden;
     if (!state.sources_hidden.empty()) return state.sources_hidden;
     if (state.galera || state.group) return {};
     for (const ReplicationSource& source : state.sources) {

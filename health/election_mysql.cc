@@ -81,7 +81,8 @@ Topology::Stand Topology::stand_of(size_t index) const {
         return serves ? Stand::shares : Stand::replica;
     }
     if (state.group) {
-        const bool serves = state.group->member_state == "ONLINE" && state.group->has_quorum;
+        const bool serves = !state.group->hidden.empty() ||
+                            (state.group->member_state == "ONLINE" && state.group->has_quorum);
         if (!serves || !state.group->is_primary) return Stand::replica;
         return state.group->single_primary ? Stand::claims : Stand::shares;
     }

@@ -70,17 +70,23 @@ std::unique_ptr<MysqlConnection> MysqlCatalog::connect(EventLoop& loop, const co
 
 void MysqlCatalog::ask(Connection& connection, const CatalogQuestion& question, const ServerView& server,
                        std::function<void(Connection::Answer)> on_answer) {
-    connection.ask(question.user.empty()
-                       ? functions_sql(question.database)
-                       : accounts_sql(question.user, is_mariadb_version(server.version_text)),
-                   std::move(on_answer));
+    connection.ask(
+        question.user.empty()
+            ? functions_sql(question.database)
+            : accounts_sql(question.user, is_mariadb_version(server.version_text), server.server_version),
+        std::move(on_answer));
 }
 
-std::string MysqlCatalog::accounts_sql(const std::string& user, bool is_mariadb) {
+std::string MysqlCatalog::accounts_sql(const std::string& user, bool is_mariadb, int version) {
     if (is_mariadb) return mariadb_accounts_sql(user);
-    return "SELECT Host AS host, plugin, authentication_string AS stored, account_locked AS locked, "
-           "password_expired AS expired, ssl_type <> '' AS tls FROM mysql.user WHERE User = " +
-           MysqlConnection::quoted(user);
+    constexpr int has_two_passwords = 80'014;
+    const char* const retained =
+        version < has_two_passwords
+            ? ""
+            : ", JSON_UNQUOTE(JSON_EXTRACT(User_attributes, '$.additional_password')) AS retained";
+    return std::string("SELECT Host AS host, plugin, authentication_string AS stored, ") +
+           "account_locked AS locked, password_expired AS expired, ssl_type <> '' AS tls" + retained +
+           " FROM mysql.user WHERE User = " + MysqlConnection::quoted(user);
 }
 
 std::string MysqlCatalog::explain(const Connection::Failure& failure, const CatalogQuestion& question,
@@ -109,7 +115,12 @@ Result<std::optional<std::vector<AccountRecord>>> MysqlCatalog::read_role(const 
         account.needs_tls = is_yes(rows.find(row, "tls"));
         const std::string* const alternatives = rows.find(row, "alternatives");
         if (alternatives == nullptr || *alternatives == "0") {
-            accounts.push_back(std::move(account));
+            accounts.push_back(account);
+            if (const std::string* const retained = rows.find(row, "retained");
+                retained && !retained->empty()) {
+                account.stored = Secret(*retained);
+                accounts.push_back(std::move(account));
+            }
             continue;
         }
         for (int i = 0; i < alternatives_max && std::to_string(i) != *alternatives; ++i) {

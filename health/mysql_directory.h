@@ -13,7 +13,8 @@
 namespace holdfast::health {
 
 /// One way into one account of a name: 'name'@'host pattern' with a plugin. MariaDB's alternatives
-/// (IDENTIFIED VIA a OR b) are several of these, in their order.
+/// (IDENTIFIED VIA a OR b) are several of these, in their order; so are MySQL's two passwords of an account
+/// (RETAIN CURRENT PASSWORD), the new one first.
 struct AccountRecord {
     std::string host;    // pattern: "%", "10.0.%", "192.168.0.0/255.255.0.0", "localhost", …
     std::string plugin;  // mysql_native_password, caching_sha2_password, ed25519, …
@@ -43,7 +44,8 @@ struct MysqlCatalog {
     static Result<std::optional<Role>> read_role(const MysqlRows& rows);
     static Result<std::shared_ptr<const FunctionList>> read_functions(const MysqlRows& rows);
     /// The statement that read_role() understands the answer of.
-    static std::string accounts_sql(const std::string& user, bool is_mariadb);
+    /// version    a MySQL server's, as mysql_version_number() has it; 0: unknown
+    static std::string accounts_sql(const std::string& user, bool is_mariadb, int version);
 };
 
 extern template class Directory<MysqlCatalog>;

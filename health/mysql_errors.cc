@@ -42,6 +42,8 @@ Outcome outcome_of_server_error(unsigned code) {
         case 1820:  // ER_MUST_CHANGE_PASSWORD
         case 1862:  // ER_MUST_CHANGE_PASSWORD_LOGIN
         case 3118:  // ER_ACCOUNT_HAS_BEEN_LOCKED
+        case 3159:  // ER_SECURE_TRANSPORT_REQUIRED
+        case 3955:  // ER_USER_ACCESS_DENIED_FOR_USER_ACCOUNT_BLOCKED_BY_PASSWORD_LOCK
         case 4151:  // ER_ACCOUNT_HAS_BEEN_LOCKED (MariaDB)
             return Outcome::auth;
         default: return Outcome::protocol;
@@ -67,7 +69,8 @@ Outcome outcome_of_library_error(unsigned code, std::string_view text) {
         case CR_SERVER_LOST:
         case CR_SERVER_LOST_EXTENDED: return Outcome::conn_lost;
         case CR_SSL_CONNECTION_ERROR: return Outcome::tls;
-        case CR_AUTH_PLUGIN_CANNOT_LOAD: return Outcome::auth;
+        case CR_AUTH_PLUGIN_CANNOT_LOAD:
+        case CR_AUTH_PLUGIN_ERR: return Outcome::auth;
         default: return Outcome::protocol;
     }
 }

@@ -1,6 +1,7 @@
 #include "health/mysql_facts.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <map>
 #include <optional>
@@ -73,9 +74,10 @@ T number_of(const std::string* cell) {
 }
 
 /// Errors of the IO thread that trying again does not cure: the source has purged what is needed, or the two
-/// do not fit together.
+/// do not fit together. MySQL 8 has numbers of its own for what it writes into its log.
 bool is_fatal_io_error(int number) {
-    return number == 1236 || number == 1593;
+    constexpr std::array<int, 4> numbers = {1236, 1593, 13114, 13117};
+    return std::find(numbers.begin(), numbers.end(), number) != numbers.end();
 }
 
 void read_errors(const MysqlRows& rows, size_t row, ReplicationSource& source) {
@@ -236,6 +238,15 @@ void note_hidden_sources(std::string_view text, std::string_view user, Observati
     out.mysql->sources_hidden = "its replication threads can't be seen (" + one_line(text) + "); GRANT " +
                                 std::string(mysql_sources_privilege(out)) + " ON *.* TO '" + one_line(user) +
                                 "'@'%'";
+}
+
+void note_hidden_group(std::string_view text, std::string_view user, Observation& out) {
+    if (!out.mysql->group) return;
+    GroupState& group = *out.mysql->group;
+    group.is_primary = !out.mysql->read_only;
+    group.hidden = "its place in the replication group can't be seen (" + one_line(text) +
+                   "); GRANT SELECT ON performance_schema.replication_group_members TO '" + one_line(user) +
+                   "'@'%'";
 }
 
 }  // namespace holdfast::health

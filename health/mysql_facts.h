@@ -38,6 +38,9 @@ void read_mysql_group(const MysqlRows& rows, Observation& out);
 void read_mysql_sources(const MysqlRows& rows, Observation& out);
 /// The sources were refused with `text`: notes that, with the GRANT that `user` needs.
 void note_hidden_sources(std::string_view text, std::string_view user, Observation& out);
+/// The same of a group's members: what the server's being writable says has to do, for a group's secondaries,
+/// and members that have left it, are kept read-only by the server itself.
+void note_hidden_group(std::string_view text, std::string_view user, Observation& out);
 
 /// Whether a version text is MariaDB's.
 bool is_mariadb_version(std::string_view version);

@@ -107,10 +107,9 @@ void MysqlProber::read(Target& target, Question question, const MysqlRows& rows)
 bool MysqlProber::takes_refusal(Target& target, Question question,
                                 const MysqlConnection::Failure& failure) const {
     if (failure.outcome != Outcome::auth || !target.connection->is_connected()) return false;
-    if (question == Question::variables || question == Question::sources) {
-        if (question == Question::variables) return false;
-        note_hidden_sources(failure.text, login_.user, target.observation);
-    }
+    if (question == Question::variables) return false;
+    if (question == Question::sources) note_hidden_sources(failure.text, login_.user, target.observation);
+    if (question == Question::group) note_hidden_group(failure.text, login_.user, target.observation);
     return true;
 }
 

@@ -46,6 +46,8 @@ struct GroupState {
     bool is_primary = false;
     bool single_primary = true;
     bool has_quorum = true;  // it sees more than half of its group
+    /// Why the group's members can't be seen, with the GRANT that helps; empty: they can.
+    std::string hidden = {};
     bool operator==(const GroupState&) const = default;
 };
 

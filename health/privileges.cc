@@ -173,13 +173,14 @@ private:
     }
 
     void ask_accounts() {
-        ask(MysqlCatalog::accounts_sql("holdfast", is_mariadb()), [this](const MysqlRows* rows) {
-            if (rows == nullptr) {
-                lacks(Weight::needed, "clients' passwords can't be looked up",
-                      std::string("SELECT ON mysql.") + (is_mariadb() ? "global_priv" : "user"));
-            }
-            ask_functions();
-        });
+        ask(MysqlCatalog::accounts_sql("holdfast", is_mariadb(), server_.server_version),
+            [this](const MysqlRows* rows) {
+                if (rows == nullptr) {
+                    lacks(Weight::needed, "clients' passwords can't be looked up",
+                          std::string("SELECT ON mysql.") + (is_mariadb() ? "global_priv" : "user"));
+                }
+                ask_functions();
+            });
     }
 
     /// Without the privilege information_schema.ROUTINES is not refused, but empty.

@@ -47,6 +47,12 @@ void ClientLogin::State::adopt(std::optional<dialect::StoredRole> role) {
                    role && role->can_login ? choose_account(role->accounts, host()) : nullptr) {
         is_known = true;
         account = *found;
+        // MySQL's RETAIN CURRENT PASSWORD, or a plugin twice in MariaDB's IDENTIFIED VIA … OR ….
+        for (const dialect::StoredAccount& each : role->accounts) {
+            const bool is_alternative = &each != found && each.host == found->host &&
+                                        each.plugin == found->plugin && !found->stored.empty();
+            if (is_alternative && other_stored.empty()) other_stored = each.stored;
+        }
         plugin = account.plugin.empty() ? std::string(plugin::native) : account.plugin;
         if (plugin == plugin::ed25519_stored) plugin = plugin::ed25519;
     } else {
@@ -129,7 +135,9 @@ Step ClientLogin::State::check_native_answer(Bytes answer, ByteBuffer& out) {
         stored = parse_native_stored(account.stored.reveal());
     }
     // The same work whether there is something to compare with or not.
-    const auto key = check_native(answer, salt, stored.value_or(Sha1{}));
+    auto key = check_native(answer, salt, stored.value_or(Sha1{}));
+    if (const auto other = parse_native_stored(other_stored.reveal()); checks_stored && !key && other)
+        key = check_native(answer, salt, *other);
     if (!is_known) return deny(out, "no such account");
     if (!stored) {
         return deny(out, plugin == plugin::native ? "its stored password is malformed"
@@ -155,15 +163,8 @@ Step ClientLogin::State::check_sha2_answer(Bytes answer, ByteBuffer& out) {
     if (is_known && !is_configured && account.stored.empty()) {
         return deny(out, "a password for an account without one");
     }
-    const Secret* proven_before = nullptr;
-    if (is_configured) {
-        proven_before = &known_password;
-    } else if (is_known && options.sha2_cache != nullptr) {
-        proven_before = options.sha2_cache->find(account.stored);
-    }
-    const Sha256 fast = proven_before != nullptr ? sha2_fast_digest(proven_before->reveal()) : Sha256{};
-    if (check_sha2_fast(answer, salt, fast) && proven_before != nullptr) {
-        learned = Credential::of_password(*proven_before);
+    if (const Secret* const password = find_sha2_password(answer)) {
+        learned = Credential::of_password(*password);
         sequence = PacketWriter(out, sequence).u8(reply::auth_more_data).u8(sha2_fast_ok).finish();
         return proven(out);
     }
@@ -171,6 +172,20 @@ Step ClientLogin::State::check_sha2_answer(Bytes answer, ByteBuffer& out) {
     sequence = PacketWriter(out, sequence).u8(reply::auth_more_data).u8(sha2_full_login).finish();
     phase = Phase::full_login;
     return Step::need_bytes;
+}
+
+/// The password that the answer proves, if it is known: configured, or proven before by somebody.
+const Secret* ClientLogin::State::find_sha2_password(Bytes answer) const {
+    const auto if_proven = [&](const Secret* password) {
+        // The same work whether there is something to compare with or not.
+        const Sha256 fast = password != nullptr ? sha2_fast_digest(password->reveal()) : Sha256{};
+        return check_sha2_fast(answer, salt, fast) ? password : nullptr;
+    };
+    if (is_configured) return if_proven(&known_password);
+    const bool has_cache = is_known && options.sha2_cache != nullptr;
+    const Secret* found = if_proven(has_cache ? options.sha2_cache->find(account.stored) : nullptr);
+    if (found != nullptr || !has_cache || other_stored.empty()) return found;
+    return if_proven(options.sha2_cache->find(other_stored));
 }
 
 Step ClientLogin::State::check_ed25519_answer(Bytes answer, ByteBuffer& out) {
@@ -252,11 +267,15 @@ void ClientLogin::State::derive() {
     } else if (is_configured) {
         is_right = candidate == known_password;
     } else if (const auto native = parse_native_stored(stored)) {
-        is_right = equal_in_constant_time(sha1(sha1(as_bytes(password))), *native);
+        const Sha1 given = sha1(sha1(as_bytes(password)));
+        const auto other = parse_native_stored(other_stored.reveal());
+        is_right = equal_in_constant_time(given, *native) || (other && equal_in_constant_time(given, *other));
     } else if (is_known && stored.empty()) {
         is_right = password.empty();
     } else if (stored.starts_with("$A$")) {
         is_right = !password.empty() && check_sha2_stored(password, stored);
+        is_other = !is_right && !password.empty() && check_sha2_stored(password, other_stored.reveal());
+        is_right = is_right || is_other;
     } else {
         // An unknown user takes as long as a known one.
         sha256_crypt(password.substr(0, limits::mysql_password_bytes_max), "01234567890123456789", 5'000);
@@ -270,7 +289,7 @@ Step ClientLogin::State::on_derived(ByteBuffer& out) {
         return deny(out, is_known ? "the password is wrong" : "no such account");
     }
     if (!is_configured && options.sha2_cache != nullptr && account.stored.reveal().starts_with("$A$")) {
-        options.sha2_cache->remember(account.stored, candidate);
+        options.sha2_cache->remember(is_other ? other_stored : account.stored, candidate);
     }
     learned = Credential::of_password(candidate);
     candidate = {};

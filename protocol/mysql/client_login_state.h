@@ -42,6 +42,7 @@ struct ClientLogin::State {
 
     // What the client has to prove.
     dialect::StoredAccount account;
+    Secret other_stored;  // a second password of the same plugin that does as well; empty: none
     bool is_known = false;
     Secret known_password;  // configured: any plugin will do
     bool is_configured = false;
@@ -53,6 +54,7 @@ struct ClientLogin::State {
     Secret candidate;  // the password in plain text, or encrypted while `is_encrypted`
     bool is_encrypted = false;
     bool is_right = false;
+    bool is_other = false;  // it is the account's second password
 
     Credential learned;
     std::string error;
@@ -107,6 +109,7 @@ struct ClientLogin::State {
     bool is_proof_for_earlier_salt();
     dialect::Step check_native_answer(Bytes answer, ByteBuffer& out);
     dialect::Step check_sha2_answer(Bytes answer, ByteBuffer& out);
+    const Secret* find_sha2_password(Bytes answer) const;
     dialect::Step check_ed25519_answer(Bytes answer, ByteBuffer& out);
     dialect::Step on_full_login(Bytes payload, ByteBuffer& out);
     dialect::Step on_password(std::string_view password);

@@ -156,6 +156,9 @@ bool Conversation::append_reset(Slot slot, ByteBuffer& out) {
         // No reset sets this option back.
         if (state.is_open && state.multi_statements != client_has(capability::multi_statements)) return false;
     }
+    // Neither MySQL nor MariaDB sets the role back, and which ones a login begins with is the server's to
+    // know.
+    if (role_was_set_) return false;
     // A reset keeps the database, and there is no way to leave one.
     if (schema_changed_ && identity_.database.empty()) return false;
     if (wants_multi_statements_ != client_has(capability::multi_statements)) return false;

@@ -345,6 +345,7 @@ private:
     bool wants_read_only_ = false;
     bool wants_multi_statements_ = false;
     bool schema_changed_ = false;
+    bool role_was_set_ = false;       // on one of the connections, or both
     bool is_other_schema_ = false;    // than that of the login, whose functions are known
     bool is_system_schema_ = false;   // unqualified names are those of a schema that differs on each server
     bool reported_write_ = false;     // by the unit under way, or the one just done

@@ -1,6 +1,7 @@
 // What statements leave behind in the session: from the classifier, and from what servers report.
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <utility>
 
 #include "protocol/mysql/character_sets.h"
@@ -17,30 +18,42 @@ using sql::EffectKind;
 
 /// Reported, but no part of a session's state: counters, what holds for one statement, the proxy's own.
 bool is_no_setting(std::string_view name) {
-    static constexpr std::array<std::string_view, 18> names = {"autocommit",
-                                                               "character_set_database",
-                                                               "collation_database",
-                                                               "error_count",
-                                                               "gtid_seq_no",
-                                                               "identity",
-                                                               "insert_id",
-                                                               "last_gtid",
-                                                               "last_insert_id",
-                                                               "pseudo_slave_mode",
-                                                               "pseudo_thread_id",
-                                                               "rand_seed1",
-                                                               "rand_seed2",
-                                                               "redirect_url",
-                                                               "statement_id",
-                                                               "timestamp",
-                                                               "transaction_read_only",
-                                                               "warning_count"};
+    static constexpr std::string_view names[] = {"autocommit",
+                                                 "character_set_database",
+                                                 "collation_database",
+                                                 "error_count",
+                                                 "gtid_next",
+                                                 "gtid_seq_no",
+                                                 "identity",
+                                                 "insert_id",
+                                                 "last_gtid",
+                                                 "last_insert_id",
+                                                 "pseudo_replica_mode",
+                                                 "pseudo_slave_mode",
+                                                 "pseudo_thread_id",
+                                                 "rand_seed1",
+                                                 "rand_seed2",
+                                                 "redirect_url",
+                                                 "statement_id",
+                                                 "timestamp",
+                                                 "transaction_read_only",
+                                                 "warning_count"};
     return name.starts_with("session_track_") || name == "tx_read_only" ||
-           std::find(names.begin(), names.end(), name) != names.end();
+           std::find(std::begin(names), std::end(names), name) != std::end(names);
 }
 
 bool is_character_set(std::string_view name) {
     return name.starts_with("character_set_") || name == "collation_connection";
+}
+
+/// A whole number, or one with a point: servers refuse either between quotes.
+bool is_number(std::string_view text) {
+    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    const size_t point = std::min(text.find('.'), text.size());
+    const std::string_view fraction = text.substr(std::min(point + 1, text.size()));
+    return point > 0 && text.size() < 20 && text.back() != '.' &&
+           std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(point), is_digit) &&
+           std::all_of(fraction.begin(), fraction.end(), is_digit);
 }
 
 /// A value as the server has reported it, for a SET. What a backslash means depends on the session's
@@ -143,6 +156,7 @@ void Conversation::apply_effect(Slot slot, const sql::Effect& effect, const Unit
             if (is_access_mode(effect.key))
                 state.is_read_only = false;  // if it was the proxy's, it may be gone
             if (effect.key == "schema") schema_changed_ = true;
+            if (effect.key == "role") role_was_set_ = true;
             log().record_now(effect);
             return;
         case EffectKind::user_variable: log().record_now(effect); return;
@@ -325,17 +339,20 @@ void Conversation::take_variable(Slot slot, std::string_view name, std::string_v
         return;  // the statement itself is recorded
     }
     std::erase(opaque_, std::string(name));
-    log().record_now(
-        {EffectKind::set, std::string(name), "SET SESSION " + std::string(name) + "=" + literal(value)});
+    // MySQL reports NULL as an empty text, which is no character set's name.
+    const bool is_null = value.empty() && name == "character_set_results";
+    log().record_now({EffectKind::set, std::string(name),
+                      "SET SESSION " + std::string(name) + "=" + (is_null ? "NULL" : literal(value))});
 }
 
 /// COM_RESET_CONNECTION has brought this connection back to its beginnings; the other one follows.
 void Conversation::session_was_reset(Slot slot) {
-    // The schema stays, as on the server.
-    std::string schema;
+    // The schema and the role stay, as on the server.
+    std::string schema, role;
     if (log_) {
         for (const auto& entry : log_->entries()) {
             if (entry.key == "set:schema") schema = entry.replay;
+            if (entry.key == "set:role") role = entry.replay;
         }
     }
     log_.reset();
@@ -362,6 +379,7 @@ void Conversation::session_was_reset(Slot slot) {
     here.needs_tracking = here.was_reset = true;
     here.has_next_transaction = false;
     if (!schema.empty()) log().record_now({EffectKind::set, "schema", schema});
+    if (!role.empty()) log().record_now({EffectKind::set, "role", role});
 }
 
 }  // namespace holdfast::mysql

@@ -159,8 +159,7 @@ Conversation::TypesExtent Conversation::types_extent(Bytes payload, const Prepar
         extent.is_there = true;
         return extent;
     }
-    const bool knows_names = client_has(capability::query_attributes);
-    bool has_names = false;
+    bool is_named = false;
     extent.size = count * 2;
     extent.flag = std::byte{1};
     if (std::to_integer<uint8_t>(payload[0]) == command::stmt_bulk_execute) {
@@ -169,19 +168,17 @@ Conversation::TypesExtent Conversation::types_extent(Bytes payload, const Prepar
         extent.flag = bulk_tells_types;
     } else {
         size_t bitmap_at = execute_head_bytes;
-        has_names = knows_names &&
-                    (payload[statement_head_bytes] & std::byte{parameters_are_counted}) != std::byte{0};
-        if (has_names) {
+        // With query attributes agreed on, parameters have names and are counted whether the flag says so or
+        // not: it is for statements without any (and for servers since 8.0.26).
+        is_named = client_has(capability::query_attributes);
+        if (is_named) {
             if (payload.size() < bitmap_at) return extent;
             PacketReader reader(payload.subspan(bitmap_at));
             count = reader.lenenc();
             if (reader.failed() || count < prepared.parameters || count > UINT16_MAX) return extent;
             bitmap_at = payload.size() - reader.rest().size();
-        } else if (knows_names) {
-            extent.size = 0;
         }
-        // Attributes have types, too; and documents differ on whether there are names without a number.
-        extent.is_tellable = count == prepared.parameters && has_names == knows_names;
+        extent.is_tellable = count == prepared.parameters;  // attributes have types, too
         extent.flag_at = bitmap_at + (count + 7) / 8;
         extent.begin = extent.flag_at + 1;
     }
@@ -189,7 +186,7 @@ Conversation::TypesExtent Conversation::types_extent(Bytes payload, const Prepar
     extent.is_told = (payload[extent.flag_at] & extent.flag) != std::byte{0};
     if (!extent.is_told) {
         extent.is_there = true;
-    } else if (has_names) {
+    } else if (is_named) {
         const auto size = named_types_bytes(payload.subspan(extent.begin), prepared.parameters);
         extent.is_there = size.has_value();
         extent.size = size.value_or(0);

@@ -77,6 +77,7 @@ dialect::ServerRefusal::Kind refusal_kind_of(uint16_t number) {
         case error::too_many_connections:
         case error::too_many_user_connections:
         case error::user_limit_reached: return Kind::too_many;
+        case error::server_offline_mode:
         case error::host_is_blocked: return Kind::not_now;
         case error::bad_handshake:
         case error::packets_out_of_order:

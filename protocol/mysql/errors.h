@@ -33,6 +33,7 @@ inline constexpr uint16_t must_change_password = 1820;
 inline constexpr uint16_t malformed_packet = 1835;
 inline constexpr uint16_t must_change_password_login = 1862;
 inline constexpr uint16_t connection_killed = 1927;  // MariaDB
+inline constexpr uint16_t server_offline_mode = 3032;
 inline constexpr uint16_t account_locked_mysql = 3118;
 inline constexpr uint16_t secure_transport_required = 3159;
 inline constexpr uint16_t session_was_killed = 3169;          // MySQL

@@ -16,9 +16,9 @@ constexpr std::string_view consumed_variables[] = {"gtid_next",      "gtid_seq_n
 static_assert(std::is_sorted(std::begin(consumed_variables), std::end(consumed_variables)));
 
 // Variables that say how the next statements write.
-constexpr std::string_view writer_variables[] = {"binlog_format",    "gtid_domain_id", "pseudo_slave_mode",
-                                                 "pseudo_thread_id", "server_id",      "skip_replication",
-                                                 "sql_log_bin",      "timestamp"};
+constexpr std::string_view writer_variables[] = {
+    "binlog_format", "gtid_domain_id",   "pseudo_replica_mode", "pseudo_slave_mode", "pseudo_thread_id",
+    "server_id",     "skip_replication", "sql_log_bin",         "timestamp"};
 static_assert(std::is_sorted(std::begin(writer_variables), std::end(writer_variables)));
 
 template <typename Names>

@@ -122,6 +122,7 @@ class FakeMySql:
         self.name, self.number = name, number
         self.port = free_port()
         self.users = {}              # name: (password, what is stored of it)
+        self.retained = {}           # the same of the password before it, where that is valid still
         self.proven = set()          # the users whose passwords have been seen: the cache of caching_sha2_password
         self.logins, self.statements, self.unknown = [], [], []
         self.attributes = []         # of statements that had some: names and values
@@ -247,8 +248,8 @@ class FakeSession:
         if plugin != PLUGIN:
             self.send(b"\xfe" + PLUGIN.encode() + b"\0" + salt + b"\0")
             answer = self.receive()
-        password = self.server.users.get(user, (None,))[0]
-        how = self.prove(password, answer, salt)
+        passwords = [known[user][0] for known in (self.server.users, self.server.retained) if user in known]
+        how = self.prove(passwords, answer, salt)
         self.server.logins.append((user, how))
         if how == "refused":
             self.send(Failure(1045, "28000", f"Access denied for user '{user}'@'127.0.0.1' (using password: YES)").packet)
@@ -256,11 +257,11 @@ class FakeSession:
         self.send(self.ok())
         return True
 
-    def prove(self, password, answer, salt):
+    def prove(self, passwords, answer, salt):
         if not answer.strip(b"\0"):
-            return "empty" if password == "" else "refused"
-        if password and self.user in self.server.proven:
-            if answer != scramble(password.encode(), salt):
+            return "empty" if "" in passwords else "refused"
+        if any(passwords) and self.user in self.server.proven:
+            if answer not in [scramble(password.encode(), salt) for password in passwords]:
                 return "refused"
             self.send(b"\x01\x03")
             return "fast"
@@ -273,7 +274,7 @@ class FakeSession:
                 serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
             hidden = self.server.key.decrypt(self.receive(), padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None))
             said = bytes(byte ^ salt[i % len(salt)] for i, byte in enumerate(hidden))
-        if password is None or said != password.encode() + b"\0":
+        if said not in [password.encode() + b"\0" for password in passwords]:
             return "refused"
         self.server.proven.add(self.user)
         return "tls" if self.is_encrypted else "rsa"
@@ -409,9 +410,10 @@ def replica_status(_, server, match):
 
 
 def accounts(_, server, match):
-    columns = ["host", "plugin", "stored", "locked", "expired", "tls"]
-    found = server.users.get(match[1])
-    return Rows(columns, [("%", PLUGIN, found[1], "N", "N", 0)] if found else [])
+    columns = ["host", "plugin", "stored", "locked", "expired", "tls", "retained"]
+    assert "$.additional_password" in match[0]
+    found, before = server.users.get(match[1]), server.retained.get(match[1], ("", ""))
+    return Rows(columns, [("%", PLUGIN, found[1], "N", "N", 0, before[1])] if found else [])
 
 
 ANSWERS = [

@@ -144,6 +144,20 @@ def test_changed_password(scripted, start_proxy, full_logins):
     assert full_logins.count("rsa") >= 2
 
 
+def test_both_passwords_of_an_account_will_do_while_it_has_two(scripted, start_proxy):
+    """ALTER USER … RETAIN CURRENT PASSWORD, for applications that are given the new one by and by."""
+    for server in scripted.servers:
+        server.retained["app"] = server.users["app"]
+    scripted.add_user("app", "another secret")
+    proxy = start_proxy(scripted)
+    for password in (PASSWORD, "another secret") * 2:
+        with connect(proxy, password=password) as connection:
+            assert value(connection, "SELECT 1") == "1"
+    with pytest.raises(pymysql.err.OperationalError) as caught, connect(proxy, password="a third"):
+        pass
+    assert caught.value.args[0] == 1045
+
+
 def test_reads_follow_gtids(scripted, start_proxy):
     """The position of a write comes in its OK packet: until a replica has it, the session's reads go to the primary."""
     primary, replica = scripted.servers

@@ -74,6 +74,19 @@ def test_the_servers_own_sql_mode_is_known_from_the_first_statement(make_maria, 
         assert mode in value(connection, "SELECT @@sql_mode /* holdfast: primary */")
 
 
+def test_a_role_is_not_handed_on_with_a_connection_of_the_pool(make_maria, start_proxy):
+    cluster = make_maria(replicas=0)
+    cluster.execute("CREATE ROLE auditor")
+    cluster.execute("GRANT auditor TO app@'%'")
+    proxy = start_proxy(cluster)
+    with contextlib.closing(proxy.connect()) as connection:
+        ask(connection, "SET ROLE auditor")
+        assert value(connection, "SELECT CURRENT_ROLE() /* holdfast: primary */") == "auditor"
+    for _ in range(3):
+        with contextlib.closing(proxy.connect()) as connection:
+            assert value(connection, "SELECT CURRENT_ROLE() /* holdfast: primary */") is None
+
+
 def test_reset_connection_brings_back_the_servers_character_set(pair):
     cluster, proxy = pair
     with wired(proxy) as client:

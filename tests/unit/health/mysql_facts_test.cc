@@ -162,6 +162,23 @@ TEST_CASE("mysql facts: a stopped source counts only when it failed by itself") 
     CHECK(o.mysql->sources[2].is_active());
 }
 
+TEST_CASE(
+    "mysql facts: MySQL 8's numbers for a source that has purged what is needed, or is the server itself") {
+    const auto active_with = [](const char* io_error) {
+        Observation o;
+        o.version_text = "8.4.3";
+        o.mysql.emplace();
+        read_mysql_sources({{"Source_Host", "Source_Port", "Replica_IO_Running", "Replica_SQL_Running",
+                             "Last_IO_Errno", "Last_IO_Error", "Last_SQL_Errno", "Channel_Name"},
+                            {{"db1", "3306", "No", "No", io_error, "Got fatal error 1236", "0", ""}}},
+                           o);
+        return o.mysql->sources.at(0).is_active();
+    };
+    CHECK(active_with("13114"));
+    CHECK(active_with("13117"));
+    CHECK_FALSE(active_with("0"));
+}
+
 TEST_CASE("mysql facts: Galera's state, whose sequence numbers are positions") {
     Observation o;
     o.mysql.emplace();
@@ -213,9 +230,30 @@ TEST_CASE("mysql directory: accounts, their alternatives and their states") {
 }
 
 TEST_CASE("mysql directory: names go into statements quoted") {
-    CHECK(MysqlCatalog::accounts_sql("o'brien", false).find("WHERE User = _utf8mb4 X'6f27627269656e'") !=
+    CHECK(MysqlCatalog::accounts_sql("o'brien", false, 80'400)
+              .find("WHERE User = _utf8mb4 X'6f27627269656e'") != std::string::npos);
+    CHECK(MysqlCatalog::accounts_sql("app", true, 101'100).find("AND User = 'app'") != std::string::npos);
+}
+
+TEST_CASE("mysql directory: an account's second password, which MySQL keeps since 8.0.14") {
+    CHECK(MysqlCatalog::accounts_sql("app", false, 80'014).find("$.additional_password") !=
           std::string::npos);
-    CHECK(MysqlCatalog::accounts_sql("app", true).find("AND User = 'app'") != std::string::npos);
+    // Before, its column is not there; of an unknown version nobody knows.
+    CHECK(MysqlCatalog::accounts_sql("app", false, 80'013).find("User_attributes") == std::string::npos);
+    CHECK(MysqlCatalog::accounts_sql("app", false, 0).find("User_attributes") == std::string::npos);
+    const auto role =
+        MysqlCatalog::read_role({{"host", "plugin", "stored", "locked", "expired", "tls", "retained"},
+                                 {{"%", "caching_sha2_password", "new", "Y", "N", "0", "old"},
+                                  {"10.%", "caching_sha2_password", "only", "N", "N", "0", {}}}});
+    REQUIRE(role);
+    REQUIRE(*role);
+    const std::vector<AccountRecord>& accounts = **role;
+    REQUIRE(accounts.size() == 3);
+    CHECK(accounts[0].stored == Secret("new"));
+    CHECK(accounts[1].stored == Secret("old"));
+    CHECK(accounts[1].host == "%");
+    CHECK(accounts[1].is_locked);
+    CHECK(accounts[2].stored == Secret("only"));
 }
 
 TEST_CASE("mysql directory: functions") {

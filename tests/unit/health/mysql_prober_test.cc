@@ -104,10 +104,11 @@ TEST_CASE("mysql prober: errors of a login say what is the matter") {
         int code;
         Outcome outcome;
     };
-    for (const Case& c :
-         {Case{1040, Outcome::too_many}, Case{1203, Outcome::too_many}, Case{1045, Outcome::auth},
-          Case{1044, Outcome::auth}, Case{1698, Outcome::auth}, Case{1129, Outcome::auth},
-          Case{1130, Outcome::auth}, Case{1053, Outcome::starting_up}, Case{1064, Outcome::protocol}}) {
+    for (const Case& c : {Case{1040, Outcome::too_many}, Case{1203, Outcome::too_many},
+                          Case{1045, Outcome::auth}, Case{1044, Outcome::auth}, Case{1698, Outcome::auth},
+                          Case{1129, Outcome::auth}, Case{1130, Outcome::auth}, Case{3159, Outcome::auth},
+                          Case{3955, Outcome::auth}, Case{1053, Outcome::starting_up},
+                          Case{3032, Outcome::starting_up}, Case{1064, Outcome::protocol}}) {
         CAPTURE(c.code);
         FakeMysql::Script script;
         script.login = error_packet(2, c.code, "no: something");
@@ -198,6 +199,33 @@ TEST_CASE("mysql prober: without the right to see replication the rest is still 
         o->mysql->sources_hidden ==
         "its replication threads can't be seen (Access denied; you need the SLAVE MONITOR privilege); GRANT "
         "SLAVE MONITOR ON *.* TO 'watcher'@'%'");
+}
+
+TEST_CASE("mysql prober: without the right to see a replication group its writable member is the primary") {
+    for (const bool is_writable : {true, false}) {
+        Fixture f(script_of([&](const std::string& sql) -> std::optional<std::string> {
+            if (sql.find("replication_group_members") != std::string::npos)
+                return error_packet(1, 1142,
+                                    "SELECT command denied to user 'watcher'@'localhost' for table "
+                                    "'replication_group_members'");
+            if (sql.find("VARIABLES") == std::string::npos) return result_set({{"Source_Host"}, {}});
+            return result_set({{"Variable_name", "Value"},
+                               {{"version", "8.4.3"},
+                                {"read_only", is_writable ? "OFF" : "ON"},
+                                {"super_read_only", is_writable ? "OFF" : "ON"},
+                                {"server_id", "1"},
+                                {"group_replication_group_name", "g"},
+                                {"group_replication_single_primary_mode", "ON"}}});
+        }));
+        const auto o = f.probe();
+        REQUIRE(o);
+        CHECK(o->outcome == Outcome::ok);
+        REQUIRE(o->mysql->group);
+        CHECK(o->mysql->group->is_primary == is_writable);
+        CHECK(
+            o->mysql->group->hidden.starts_with("its place in the replication group can't be seen (SELECT "));
+        CHECK(o->mysql->sources_hidden.empty());
+    }
 }
 
 TEST_CASE("mysql prober: without an account any answer to a login is a sign of life") {

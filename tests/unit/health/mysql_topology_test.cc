@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "health/mysql_facts.h"
 #include "health/topology.h"
 #include "mysql_lab.h"
 
@@ -501,6 +502,28 @@ TEST_CASE("mysql topology: the primary of a replication group is followed") {
     lab.take(alone);
     CHECK(lab.server(1).state == ServerState::broken);
     CHECK(lab.server(1).reason == "its state in the replication group is ERROR");
+}
+
+TEST_CASE("mysql topology: of a group whose members can't be seen the writable one is the primary") {
+    MysqlLab lab(2);
+    const auto member = [&](uint64_t n, bool is_writable) {
+        Observation o = lab.as_server(n, "");
+        o.mysql->read_only = !is_writable;
+        o.mysql->group.emplace();
+        note_hidden_group("SELECT command denied", "watcher", o);
+        return o;
+    };
+    lab.take(member(1, true));
+    lab.take(member(2, false));
+    lab.take(member(2, false));
+    CHECK(lab.primary() == 1);
+    CHECK(lab.server(2).readable);
+    CHECK(lab.server(2).reason ==
+          "its place in the replication group can't be seen (SELECT command denied); GRANT SELECT ON "
+          "performance_schema.replication_group_members TO 'watcher'@'%'");
+    lab.fails(1, Outcome::conn_lost);
+    lab.take(member(2, true));
+    CHECK(lab.primary() == 2);
 }
 
 TEST_CASE("mysql topology: a lone server without a service account is the primary") {

@@ -293,3 +293,56 @@ TEST_CASE("mysql settings: what may be there still is not given up by a ROLLBACK
         CHECK(is_told == (failure == dialect::Failure::outcome_unknown));
     }
 }
+
+TEST_CASE("mysql settings: what procedures have set is replayed as the server takes it") {
+    SettingsLab lab("");
+    lab.send(query("CALL p()"));
+    lab.receive(reported("character_set_results", ""));
+    lab.send(query("CALL q()"));
+    lab.receive(reported("init_connect_like", ""));
+    for (const auto& [name, value] : {std::pair("long_query_time", "0.500000"), std::pair("odd", "1.2.3"),
+                                      std::pair("odder", "."), std::pair("oddest", "1.")}) {
+        lab.send(query("CALL q()"));
+        lab.receive(reported(name, value));
+    }
+    ByteBuffer out;
+    lab.conversation->cut(as_bytes(query("SELECT 1")), false, out);
+    const std::string replayed = lab.synchronise(Slot::b);
+    CHECK(replayed.find("SET SESSION character_set_results=NULL") != std::string::npos);
+    CHECK(replayed.find("SET SESSION init_connect_like=''") != std::string::npos);
+    // Error 1232, between quotes.
+    CHECK(replayed.find("SET SESSION long_query_time=0.500000") != std::string::npos);
+    CHECK(replayed.find("SET SESSION odd='1.2.3'") != std::string::npos);
+    CHECK(replayed.find("SET SESSION odder='.'") != std::string::npos);
+    CHECK(replayed.find("SET SESSION oddest='1.'") != std::string::npos);
+}
+
+TEST_CASE("mysql settings: a role outlives COM_RESET_CONNECTION, and its connection is not for others") {
+    SettingsLab lab("");
+    ByteBuffer out;
+    CHECK(lab.conversation->append_reset(Slot::a, out));
+    lab.send(query("SET ROLE auditor"));
+    lab.receive(ok_packet(1));
+    CHECK_FALSE(lab.conversation->append_reset(Slot::a, out));
+    lab.send(command_of(command::reset_connection));
+    lab.receive(ok_packet(1));
+    CHECK_FALSE(lab.conversation->append_reset(Slot::a, out));
+    lab.scratch.clear();
+    CHECK(lab.synchronise(Slot::b).find("SET ROLE auditor") != std::string::npos);
+    // One that was refused was not set.
+    SettingsLab other("");
+    other.send(query("SET ROLE auditor"));
+    other.receive(err_packet(1, 3530, "`auditor`@`%` is not granted to `app`@`%`"));
+    CHECK(other.conversation->append_reset(Slot::a, out));
+}
+
+TEST_CASE("mysql settings: whose GTID the next transaction has is no setting, though MySQL reports it") {
+    SettingsLab lab("");
+    lab.send(query("SET gtid_next='3e11fa47-71ca-11e1-9e33-c80aa9429562:5'"));
+    CHECK(lab.conversation->facts().destination == sql::Destination::primary);
+    lab.receive(reported("gtid_next", "3e11fa47-71ca-11e1-9e33-c80aa9429562:5"));
+    // A replica would wait for the owner of that number when the transaction comes to it.
+    CHECK(lab.conversation->pins().settings);
+    lab.scratch.clear();
+    CHECK(lab.synchronise(Slot::b).find("gtid_next") == std::string::npos);
+}

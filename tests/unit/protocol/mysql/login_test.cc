@@ -149,6 +149,58 @@ TEST_CASE("login: a wrong password and an unknown user look the same") {
     }
 }
 
+TEST_CASE("login: either of an account's two passwords will do while both are kept") {
+    const std::string other_native = "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19";  // of "password"
+    const std::string other_sha2 = sha2_stored.substr(0, 27) + std::string(43, 'x');
+    const auto role_with = [](const Setup& setup, const std::string& newer) {
+        dialect::StoredRole role = role_of(setup);
+        role.accounts.insert(role.accounts.begin(), role.accounts[0]);
+        role.accounts[0].stored = Secret(newer);
+        return role;
+    };
+    {
+        Pair pair(native());
+        pair.run(role_with(pair.setup, other_native));
+        CHECK(pair.login_step == Step::done);
+        Setup newer = native();
+        newer.password = "password";
+        Pair by_newer(newer);
+        by_newer.run(role_with(newer, other_native));
+        CHECK(by_newer.login_step == Step::done);
+        Setup wrong = native();
+        wrong.password = "nonsense";
+        Pair by_wrong(wrong);
+        by_wrong.run(role_with(wrong, other_native));
+        CHECK(by_wrong.login_step == Step::failed);
+    }
+    Sha2Cache cache;
+    Setup setup = sha2();
+    setup.cache = &cache;
+    for (const bool is_known : {false, true}) {
+        CAPTURE(is_known);
+        Pair pair(setup);
+        pair.run(role_with(setup, other_sha2));
+        CHECK(pair.login_step == Step::done);
+        const auto learned = std::dynamic_pointer_cast<const Credential>(pair.proxy.take_credential());
+        REQUIRE(learned);
+        CHECK(learned->password.reveal() == "pencil");
+        CHECK(cache.find(Secret(sha2_stored)) != nullptr);
+        CHECK(cache.find(Secret(other_sha2)) == nullptr);
+    }
+    // Of another plugin, or another host, it is not the account's.
+    for (const bool is_host : {false, true}) {
+        dialect::StoredRole role = role_with(setup, other_sha2);
+        if (is_host) {
+            role.accounts[0].host = "10.0.0.1";
+        } else {
+            role.accounts[1].plugin = plugin::native;
+        }
+        Pair pair(setup);
+        pair.run(role);
+        CHECK(pair.login_step == Step::failed);
+    }
+}
+
 TEST_CASE("login: locked and expired accounts, and accounts that require TLS") {
     Setup setup = native();
     const auto answer = [&setup](void (*change)(dialect::StoredAccount&)) {

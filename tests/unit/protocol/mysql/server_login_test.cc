@@ -72,6 +72,7 @@ TEST_CASE("server login: refusals in place of the greeting") {
     CHECK(kind_of(raw("\xff\x10\x04Too many connections")) == Kind::too_many);
     CHECK(kind_of(raw("\xff\x69\x04Host is blocked")) == Kind::not_now);
     CHECK(kind_of(raw("\xff\x1d\x04Server shutdown in progress")) == Kind::not_now);
+    CHECK(kind_of(raw("\xff\xd8\x0b#HY000The server is currently in offline mode")) == Kind::not_now);
     CHECK(kind_of(raw("\xff\x6a\x04Host '10.0.0.9' is not allowed to connect")) == Kind::identity);
     CHECK(kind_of(raw("\x09"
                       "3.23\0")) == Kind::broken);

@@ -46,6 +46,14 @@ TEST_CASE("MySQL routing: plain reads") {
     CHECK(route(" /* nothing */ ; -- more") == "transaction empty");
 }
 
+TEST_CASE("MySQL routing: what MySQL 8 and 9 have added reads, too") {
+    check_all(read,
+              {"SELECT a MEMBER OF(b), a MEMBER OF (b) FROM t",
+               "SELECT VECTOR_TO_STRING(STRING_TO_VECTOR('[1,2]')), VECTOR_DIM(TO_VECTOR(v)) FROM t",
+               "SELECT FROM_VECTOR(v), VECTOR_DISTANCE(v, w, 'COSINE'), DISTANCE(v, w, 'DOT') FROM t"},
+              mysql8);
+}
+
 TEST_CASE("MySQL routing rows 1 and 2: locking reads") {
     check_all(
         "primary row_lock",

@@ -138,6 +138,7 @@ TEST_CASE("MySQL routing row 31: roles and passwords") {
 
 TEST_CASE("MySQL routing row 32: variables of the next writes") {
     CHECK(route("SET sql_log_bin = 0") == "primary session_state");
+    CHECK(route("SET @@SESSION.PSEUDO_REPLICA_MODE = 1") == "primary session_state");
     CHECK(replay("SET sql_log_bin = 0") == "SET SESSION sql_log_bin = 0");
     CHECK(replay("SET timestamp = 5, gtid_domain_id = 1") ==
           "SET SESSION timestamp = 5\nSET SESSION gtid_domain_id = 1");
