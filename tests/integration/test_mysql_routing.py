@@ -307,7 +307,7 @@ def test_listener_roles(start_proxy, shared_maria, primary, replicas, maria_tabl
     ("SET @v = 1, @w = CONCAT('a', 'b')", "@w", "ab"),
     ("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", "@@tx_isolation", "READ-COMMITTED"),
     ("SET sql_select_limit = 77", "@@sql_select_limit", 77),
-    ("USE information_schema", "DATABASE()", "information_schema"),
+    ("USE annex", "DATABASE()", "annex"),
     ("SET STATEMENT sql_mode = '' FOR SELECT 1", "@@sql_mode", None),
 ])
 def test_session_state_is_carried_to_replicas(session, replicas, set_it, expression, expected):
@@ -319,9 +319,9 @@ def test_session_state_is_carried_to_replicas(session, replicas, set_it, express
 
 
 def test_commands_that_change_state(client, replicas):
-    client.do(wire.INIT_DB, "information_schema")
+    client.do(wire.INIT_DB, "annex")
     wait_until(lambda: client.ask("SELECT name FROM shop.here").rows[0][0].decode() in replicas, "on a replica")
-    assert client.value("SELECT DATABASE()") == "information_schema"
+    assert client.value("SELECT DATABASE()") == "annex"
     client.ask("SET @v = 5, sql_mode = 'ANSI_QUOTES'")
     client.do(wire.RESET_CONNECTION)
     client.do(wire.INIT_DB, "shop")

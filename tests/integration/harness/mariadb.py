@@ -69,6 +69,7 @@ GRANT SELECT ON mysql.proc TO holdfast@'%';
 CREATE USER replication@'%' IDENTIFIED BY '{REPLICATION_PASSWORD}';
 GRANT REPLICATION SLAVE ON *.* TO replication@'%';
 CREATE DATABASE shop;
+CREATE DATABASE annex;
 CREATE TABLE shop.here (name varchar(64) NOT NULL);
 CREATE USER app@'%' IDENTIFIED VIA mysql_native_password USING PASSWORD('{PASSWORDS["app"]}');
 CREATE USER app_ed25519@'%' IDENTIFIED VIA ed25519 USING PASSWORD('{PASSWORDS["app_ed25519"]}');
@@ -86,7 +87,7 @@ CREATE USER boss@'%' IDENTIFIED BY '{PASSWORDS["boss"]}';
 GRANT ALL ON *.* TO boss@'%' WITH GRANT OPTION;
 GRANT SELECT ON shop.* TO reader@'%';
 GRANT SELECT ON shop.* TO by_host@localhost;
-""" + "".join(f"GRANT ALL ON shop.* TO {user};\n" for user in (
+""" + "".join(f"GRANT ALL ON shop.* TO {user};\nGRANT SELECT ON annex.* TO {user};\n" for user in (
     "app@'%'", "app_ed25519@'%'", "app_empty@'%'", "app_either@'%'", "app_tls@'%'", "by_host@'%'",
     "by_host@'127.0.0.1'"))
 
