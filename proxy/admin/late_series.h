@@ -12,8 +12,7 @@
 
 /// Series that are made when there is something to show: of the many words that a label may have, most never
 /// occur, and with a hundred servers their zeros are most of what a scrape would carry. Those that the row
-/// names
-/// (`at_start`) are there from the start, so that rate() sees their first event.
+/// names (`at_start`) are there from the start, so that rate() sees their first event.
 namespace holdfast::admin {
 
 /// The word of a label's n-th value.
